@@ -1,0 +1,12 @@
+//! The pure core: what a request counts, costs and may draw on, and the ledger that decides.
+//!
+//! No clock, no I/O, no async, no logging, no file format: `now` is an argument and every answer is a value.
+
+pub mod amount;
+pub mod catalog;
+pub mod condition;
+pub mod counting;
+pub mod ids;
+pub mod plan;
+pub mod price_book;
+pub mod work;

@@ -1,0 +1,239 @@
+//! Plans: what a subscription gives, gates and caps (product.md chapters 3 and 4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+
+use super::amount::Micros;
+use super::condition::Condition;
+use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, MeasureId, MeterId, PlanId, TierId};
+
+/// A named set of allowances, caps, add-ons and features. Its terms are dated, so an edit never touches what was issued (P14).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub id: PlanId,
+    pub title: Box<str>,
+    /// A higher rank is an upgrade (P11).
+    pub rank: i64,
+    /// What the customer pays, for previews.
+    pub price: PlanPrice,
+    /// At least one, ordered by `from`; the first may have none.
+    pub terms: Vec<Terms>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanPrice {
+    pub month: Option<Micros>,
+    pub year: Option<Micros>,
+    /// The price is for each seat.
+    pub per_seat: bool,
+}
+
+/// What a plan means from a date on. A period is judged by the terms in effect on its first day.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    pub from: Option<Date>,
+    pub features: Features,
+    pub allowances: Vec<Allowance>,
+    pub caps: Vec<Cap>,
+    pub add_ons: Vec<AddOn>,
+    pub burn_order: BurnOrder,
+    /// Whether one generation may straddle sources (P9).
+    pub whole: bool,
+    pub failover: Failover,
+    pub proration: Proration,
+    pub on_store_outage: OnStoreOutage,
+}
+
+/// What a plan allows at all. `None` and an absent key allow everything (P10).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Features {
+    pub actions: Option<BTreeSet<ActionId>>,
+    pub tiers: Option<BTreeSet<TierId>>,
+    pub attributes: BTreeMap<AttributeId, BTreeSet<Box<str>>>,
+    /// The most an output may have of a measure.
+    pub measures: BTreeMap<MeasureId, Decimal>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowance {
+    pub id: AllowanceId,
+    pub meter: MeterId,
+    pub per: AllowancePer,
+    pub monthly: Issue,
+    /// Differs from `monthly` when an annual subscription gives something else (P2).
+    pub yearly: Issue,
+    pub rollover: Option<Rollover>,
+}
+
+/// Who has an account of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllowancePer {
+    User,
+    /// Each occupied seat (P6).
+    Seat,
+    /// One pot of the amount times the seats (P6, `pool: shared`).
+    SeatsPooled,
+    Subject,
+}
+
+/// How much is given, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issue {
+    /// `None` is unlimited: never refused for count, still metered (P1).
+    pub amount: Option<Micros>,
+    pub every: Cadence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cadence {
+    Month,
+    Year,
+}
+
+/// Unused units of the period before that may still be used in this one, up to `cap` (P4). They do not roll a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollover {
+    pub cap: Micros,
+}
+
+/// A recurring bundle (P7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddOn {
+    pub id: AddOnId,
+    pub meter: MeterId,
+    /// Units of the meter in one bundle.
+    pub bundle: Micros,
+    pub price: Option<Micros>,
+    pub per: AllowancePer,
+    pub every: Cadence,
+}
+
+/// The kinds of source in the order they pay (P9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BurnOrder(pub Vec<SourceKind>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    Allowance,
+    AddOn,
+    Grant,
+}
+
+/// How far a generation may fail over (L8).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Failover {
+    pub attempts_max: Option<u32>,
+    /// Against the cost of the planned target.
+    pub cost_ratio_max: Option<Decimal>,
+    /// Per generation.
+    pub cost_max: Option<Micros>,
+    pub tiers: Option<BTreeSet<TierId>>,
+}
+
+/// What an upgrade gives for the rest of a period (P11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Proration {
+    Full,
+    #[default]
+    Prorated,
+    None,
+}
+
+/// What happens when the store gives no answer (W1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStoreOutage {
+    #[default]
+    Closed,
+    /// Up to this many units per sidecar and outage.
+    Open { units_max: Micros },
+}
+
+/// A ceiling that pays nothing but must not be exceeded (chapter 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cap {
+    pub id: CapId,
+    pub of: CapOf,
+    /// Units, money, or calls, each in millionths.
+    pub limit: Micros,
+    /// One account for each combination of these.
+    pub by: Vec<Dimension>,
+    pub per: Window,
+    pub when: Condition,
+    pub mode: CapMode,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CapOf {
+    Units(MeterId),
+    Cost,
+    Requests,
+    InFlight,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    User,
+    Provider,
+    Model,
+    Tier,
+    Action,
+    Label(Box<str>),
+}
+
+/// Calendar windows in the subject's zone; weeks start on Monday.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Window {
+    #[default]
+    Always,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    /// The period of the subscription.
+    Period,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CapMode {
+    #[default]
+    Enforce,
+    /// Let through, and say so.
+    Warn,
+    /// Let through, and count.
+    Shadow,
+}
+
+impl Plan {
+    /// The terms of a period that starts on `day`: the latest in effect, else the first.
+    pub fn terms_on(&self, day: Date) -> &Terms {
+        let in_effect = self.terms.iter().rev().find(|terms| terms.from.is_none_or(|from| from <= day));
+        in_effect.unwrap_or(&self.terms[0])
+    }
+}
+
+impl Allowance {
+    pub fn issue(&self, billing: Cadence) -> Issue {
+        match billing {
+            Cadence::Month => self.monthly,
+            Cadence::Year => self.yearly,
+        }
+    }
+}
+
+impl Cadence {
+    pub const fn months(self) -> i64 {
+        match self {
+            Self::Month => 1,
+            Self::Year => 12,
+        }
+    }
+}
+
+impl Default for BurnOrder {
+    fn default() -> Self {
+        Self(vec![SourceKind::Allowance, SourceKind::AddOn, SourceKind::Grant])
+    }
+}
