@@ -1,3 +1,3 @@
-pub mod domain;
 pub mod clock;
+pub mod domain;
 pub mod store;
