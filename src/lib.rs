@@ -1,1 +1,6 @@
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod proto;
+pub mod shutdown;
+pub mod telemetry;
