@@ -2,6 +2,7 @@
 //!
 //! No clock, no I/O, no async, no logging, no file format: `now` is an argument and every answer is a value.
 
+pub mod administration;
 pub mod amount;
 pub mod balance;
 pub mod cap;

@@ -1,10 +1,13 @@
 //! Cost events: what one attempt used, cost and shifted (C4). Derived from the ledger's own events, so neither can be without the other.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::amount::Micros;
 use super::ids::SubjectId;
-use super::ledger::{Event, EventKind, Row, State};
+use super::ledger::{Row, State};
+use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
 
 /// One closed attempt. Who, where and why are in `detail` and `attempt`.
@@ -14,23 +17,25 @@ pub struct CostEvent {
     pub sequence: u64,
     pub time: Timestamp,
     pub subject: SubjectId,
-    pub row: std::sync::Arc<Row>,
+    pub row: Arc<Row>,
     pub attempt: Attempt,
     pub late: bool,
     pub overage: Micros,
 }
 
 impl CostEvent {
-    /// The cost event a change of the ledger stands for, if it closed an attempt.
-    pub fn of(event: &Event) -> Option<Self> {
-        let row = event.row.clone()?;
-        match event.kind {
-            EventKind::Committed | EventKind::Released | EventKind::Recorded | EventKind::Expired => {}
-            EventKind::Reserved | EventKind::Extended | EventKind::SubjectChanged => return None,
-        }
-        let attempt = closed_attempt(&row);
-        let (late, overage) = (row.late, row.units_overage());
-        Some(Self { sequence: event.sequence, time: event.time, subject: event.subject.clone(), row, attempt, late, overage })
+    /// The cost event of a reservation that has ended; a held one has none yet.
+    pub fn of_row(subject: &SubjectId, row: &Arc<Row>) -> Option<Self> {
+        let time = row.settle_time?;
+        Some(Self {
+            sequence: row.sequence,
+            time,
+            subject: subject.clone(),
+            attempt: closed_attempt(row),
+            late: row.late,
+            overage: row.units_overage(),
+            row: row.clone(),
+        })
     }
 
     pub fn detail(&self) -> &Detail {
@@ -47,7 +52,7 @@ pub fn closed_attempt(row: &Row) -> Attempt {
             units: Micros::ZERO,
             cost: Micros::ZERO,
             planned_cost: Micros::ZERO,
-            basis: super::price_book::CostBasis::None,
+            basis: CostBasis::None,
             end_time: row.settle_time,
             ..last
         },

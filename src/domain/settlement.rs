@@ -52,13 +52,6 @@ pub struct Settlement<'a> {
     pub fingerprint: Fingerprint,
 }
 
-/// The catalogs of a settlement: rates are those the reservation was made under, sources those of today (R9, L3).
-#[derive(Debug, Clone, Copy)]
-pub struct Catalogs<'c> {
-    pub pinned: &'c Catalog,
-    pub current: &'c Catalog,
-}
-
 /// A settlement worked out, with the sources a balance tells of.
 #[derive(Debug, Clone)]
 pub struct Settled {
@@ -68,10 +61,11 @@ pub struct Settled {
 }
 
 impl Settlement<'_> {
-    /// Works out the transaction. `view` is the subject now, `then` at the instant the reservation was judged.
-    pub fn work_out(&self, catalogs: Catalogs<'_>, view: &View<'_>, then: &View<'_>) -> Result<Settled, ChargeError> {
+    /// Works out the transaction, at the rates of `pinned`, the catalog the reservation was made under (R9). `view` is the subject now,
+    /// `then` at the instant the reservation was judged.
+    pub fn work_out(&self, pinned: &Catalog, view: &View<'_>, then: &View<'_>) -> Result<Settled, ChargeError> {
         let detail = &self.row.detail;
-        let (units, attempt) = self.close_attempt(catalogs.pinned, view.now)?;
+        let (units, attempt) = self.close_attempt(pinned, view.now)?;
         let sources = match &detail.meter {
             Some(meter) => view.sources(meter, detail.user.as_ref())?.0,
             None => Vec::new(),
@@ -81,7 +75,7 @@ impl Settlement<'_> {
         let watched = overage.iter().cloned().chain(carried).map(CapLeg::watch);
         let requests = if matches!(self.ending, Ending::Commit { .. }) { Micros::ONE_UNIT } else { Micros::ZERO };
         let amounts = CapAmounts { meter: detail.meter.as_ref(), units, cost: attempt.cost, requests };
-        let caps = booked_caps(catalogs.pinned, detail, then, &amounts)?;
+        let caps = booked_caps(pinned, detail, then, &amounts)?;
         let own = self.own_sources(then)?;
         let take = Take {
             units,

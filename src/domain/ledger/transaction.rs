@@ -145,7 +145,7 @@ pub struct Denied {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// The reservation after the change, if the transaction had a step and was no dry run.
+    /// The reservation after the change, if the transaction had a step; in a dry run, as it would be.
     pub row: Option<Arc<Row>>,
     pub document: Option<Arc<Document>>,
     /// The accounts after the change (as they are, in a dry run): one for each source, then one for each cap.
