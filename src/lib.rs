@@ -1,6 +1,7 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod grpc;
 pub mod http;
 pub mod proto;
 pub mod service;
