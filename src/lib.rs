@@ -1,1 +1,3 @@
+pub mod catalog;
 pub mod domain;
+pub mod yaml;
