@@ -137,6 +137,14 @@ impl Checker<'_> {
         self.problems.push(self.places.problem_of_missing(at, key, "is missing").hint(hint));
     }
 
+    /// A list that must not be empty. One whose items had problems is not called empty.
+    fn empty_list(&mut self, at: At, hint: &str) {
+        let problem = self.places.problem(at, "is an empty list").hint(hint);
+        if !self.known.is_broken_below(&problem.path) {
+            self.problems.push(problem);
+        }
+    }
+
     /// The value of a key that must be there. A value that was there and had problems is not missed a second time.
     fn need<'v, T>(&mut self, at: At, key: &str, value: Option<&'v T>) -> Option<&'v T> {
         if value.is_none() {

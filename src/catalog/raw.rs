@@ -14,10 +14,10 @@ pub(super) const CONDITION_KEYS: [&str; 5] = ["action", "provider", "model", "ti
 /// The rules of a genquota server: what counts, what it costs, and what each plan gives.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "genquota catalog")]
+#[schemars(title = "genquota catalog", extend("required" = ["catalog", "meters", "actions"]))]
 pub(super) struct RawCatalog {
     /// The format of this file.
-    #[schemars(required, extend("const" = "genquota/v1"))]
+    #[schemars(extend("const" = "genquota/v1"))]
     pub(super) catalog: Option<Placed<String>>,
     /// A name for this edition. Reservations and events carry it, followed by a digest of the file.
     pub(super) version: Option<Placed<String>>,
@@ -31,11 +31,9 @@ pub(super) struct RawCatalog {
     pub(super) default_plan: Option<Placed<String>>,
     /// What plans count, by name.
     #[serde(default)]
-    #[schemars(required)]
     pub(super) meters: Entries<RawMeter>,
     /// What can be done, by name, such as `image.generate`.
     #[serde(default)]
-    #[schemars(required)]
     pub(super) actions: Entries<RawAction>,
     /// What customers subscribe to, by name.
     #[serde(default)]
@@ -55,6 +53,7 @@ pub(super) struct RawCatalog {
 /// Something that plans count.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Meter")]
 pub(super) struct RawMeter {
     /// For people. Default: the name.
     pub(super) title: Option<String>,
@@ -63,6 +62,7 @@ pub(super) struct RawMeter {
 /// Something that can be done. Either `free: true`, or a meter and counting rules.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Action")]
 pub(super) struct RawAction {
     /// `true`: never touches an account and works at zero balance.
     pub(super) free: Option<Placed<bool>>,
@@ -74,12 +74,13 @@ pub(super) struct RawAction {
     #[serde(default)]
     pub(super) attributes: Entries<OneOrMany<Placed<Text>>>,
     /// How it is counted. The first rule whose `when` holds for an item counts it, so the last one is usually without conditions.
-    pub(super) rules: Option<Vec<Placed<RawRule>>>,
+    pub(super) rules: Option<Placed<Vec<Placed<RawRule>>>>,
 }
 
 /// How some work becomes units.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Rule")]
 pub(super) struct RawRule {
     /// When this rule counts. Default: always.
     #[serde(default)]
@@ -97,6 +98,7 @@ pub(super) struct RawRule {
 /// How a product is rounded. It is computed exactly and rounded once.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Round")]
 pub(super) struct RawRound {
     /// The direction.
     pub(super) mode: RawMode,
@@ -127,6 +129,7 @@ pub(super) enum RawEach {
 /// A plan. Its terms stand here, or as a list of dated terms under `terms`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Plan")]
 pub(super) struct RawPlan {
     /// For people. Default: the name.
     pub(super) title: Option<String>,
@@ -161,6 +164,7 @@ pub(super) struct RawPlan {
 /// What a plan means from a day on. A period is judged by the terms in effect on its first day.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Terms")]
 pub(super) struct RawTerms {
     /// The first day, such as `2026-02-25`. Only the first terms may leave it out: they hold since ever.
     pub(super) from: Option<Placed<String>>,
@@ -187,6 +191,7 @@ pub(super) struct RawTerms {
 /// What the customer pays, in the currency of the catalog.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PlanPrice")]
 pub(super) struct RawPlanPrice {
     /// Billed monthly.
     pub(super) month: Option<Placed<Number>>,
@@ -199,6 +204,7 @@ pub(super) struct RawPlanPrice {
 /// What a plan allows at all. A key that is left out allows everything.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Features")]
 pub(super) struct RawFeatures {
     /// The actions that may be used.
     pub(super) actions: Option<OneOrMany<Placed<String>>>,
@@ -215,6 +221,7 @@ pub(super) struct RawFeatures {
 /// What a plan gives per period.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Allowance")]
 pub(super) struct RawAllowance {
     /// Plans that use one id share its account, so an upgrade keeps what was used. Default: the meter.
     pub(super) id: Option<Placed<String>>,
@@ -240,6 +247,7 @@ pub(super) struct RawAllowance {
 /// How much is given, and how often.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Issue")]
 pub(super) struct RawIssue {
     /// Units per period, or `unlimited`. Default: as billed monthly.
     pub(super) amount: Option<Placed<Amount>>,
@@ -250,6 +258,7 @@ pub(super) struct RawIssue {
 /// How much of what is left rolls over, once.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Rollover")]
 pub(super) struct RawRollover {
     /// The most units that roll over.
     #[schemars(required)]
@@ -259,6 +268,7 @@ pub(super) struct RawRollover {
 /// A recurring bundle that is bought on top of the plan.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AddOn")]
 pub(super) struct RawAddOn {
     /// The meter it pays for.
     #[schemars(required)]
@@ -313,6 +323,7 @@ pub(super) enum RawSource {
 /// How far one generation may fail over to other targets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Failover")]
 pub(super) struct RawFailover {
     /// Attempts of one generation, the first one counted.
     #[schemars(range(min = 1))]
@@ -347,6 +358,7 @@ pub(super) enum RawOnStoreOutage {
 /// A ceiling that pays nothing but must not be exceeded.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Cap")]
 pub(super) struct RawCap {
     /// What is limited.
     #[schemars(required)]
@@ -405,6 +417,7 @@ pub(super) enum RawCapMode {
 /// What one model of a provider costs, from an instant on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Price")]
 pub(super) struct RawPrice {
     /// Such as `fal`.
     #[schemars(required)]
@@ -419,12 +432,13 @@ pub(super) struct RawPrice {
     pub(super) from: Option<Placed<String>>,
     /// What is added up. Of several components with one `per`, the first whose `when` holds for an item counts.
     #[schemars(required)]
-    pub(super) components: Option<Vec<Placed<RawComponent>>>,
+    pub(super) components: Option<Placed<Vec<Placed<RawComponent>>>>,
 }
 
 /// One part of a price.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Component")]
 pub(super) struct RawComponent {
     /// What is multiplied: `request`, `output`, or a measure.
     #[schemars(required)]
@@ -454,6 +468,7 @@ pub(super) enum RawUnpriced {
 /// What one-off credits are unless the grant says otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Credits")]
 pub(super) struct RawCredits {
     /// Credits pay only while there is a subscription. Default: false.
     pub(super) requires_subscription: Option<bool>,
@@ -530,15 +545,11 @@ impl JsonSchema for Amount {
 pub(super) struct Text(pub(super) String);
 
 impl JsonSchema for Text {
-    fn inline_schema() -> bool {
-        true
-    }
-
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Text".into()
+        "Value".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "number", "boolean"] })
+        json_schema!({ "description": "A value, taken as the text that is written.", "type": ["string", "number", "boolean"] })
     }
 }

@@ -89,14 +89,14 @@ impl Checker<'_> {
             return None;
         }
         let meter = self.need(at, "meter", raw.meter.as_ref()).and_then(|meter| self.meter(meter));
-        let rules = self.need(at, "rules", raw.rules.as_ref()).map(|rules| self.rules(at, rules, raw))?;
+        let rules = self.need(at, "rules", raw.rules.as_ref()).map(|rules| self.rules(rules, raw))?;
         Some(Charging::Metered { meter: meter?, rules })
     }
 
-    fn rules(&mut self, at: At, raw: &[Placed<RawRule>], action: &RawAction) -> Vec<Rule> {
+    fn rules(&mut self, raw: &Placed<Vec<Placed<RawRule>>>, action: &RawAction) -> Vec<Rule> {
         let mut always: Option<&Placed<RawRule>> = None;
         let mut rules = Vec::new();
-        for rule in raw {
+        for rule in &raw.value {
             if let Some(earlier) = always {
                 let message = format!("is never used: the rule at line {} has no conditions", self.places.line(earlier.at));
                 self.warn(rule.at, message, "put the rule without conditions last");
@@ -106,13 +106,8 @@ impl Checker<'_> {
             }
             rules.extend(self.rule(rule, action));
         }
-        match raw.last() {
-            None => {
-                let problem = self.places.problem_of_missing(at, "rules", "has no rule");
-                if !self.known.is_broken(&format!("{}[0]", problem.path)) {
-                    self.problems.push(problem.hint("add one such as `{per: output, rate: 1}`"));
-                }
-            }
+        match raw.value.last() {
+            None => self.empty_list(raw.at, "add a rule such as `{per: output, rate: 1}`"),
             Some(last) if always.is_none() => self.warn(
                 last.at,
                 "even the last rule has conditions: work that no rule covers is refused",

@@ -27,7 +27,9 @@ pub(super) struct Known {
     /// The values of each attribute over all actions; `None` where one allows any.
     values: BTreeMap<String, Option<BTreeSet<String>>>,
     /// Meters that an action is charged in.
-    pub(super) charged: BTreeSet<String>,
+    charged: BTreeSet<String>,
+    /// An action could not be read at all.
+    lost_actions: bool,
     /// Paths that had structural problems.
     broken: Vec<String>,
     pub(super) refuses_unpriced: bool,
@@ -57,6 +59,18 @@ impl Kind {
         }
     }
 
+    /// Where the names stand below their root, for those that are values.
+    const fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Meter | Self::Action | Self::Plan => None,
+            Self::Tier => Some(".tier"),
+            Self::Provider => Some(".provider"),
+            Self::Model => Some(".model"),
+            Self::Measure => Some(".measures"),
+            Self::Attribute => Some(".attributes"),
+        }
+    }
+
     /// Whether the names are keys, which are known even where what they name has problems.
     const fn is_key(self) -> bool {
         matches!(self, Self::Meter | Self::Action | Self::Plan)
@@ -69,6 +83,7 @@ impl Known {
             names: BTreeMap::new(),
             values: BTreeMap::new(),
             charged: BTreeSet::new(),
+            lost_actions: raw.actions.iter().any(|action| action.value.is_none()),
             broken: structural.iter().map(|problem| problem.path.clone()).collect(),
             refuses_unpriced: raw.unpriced.as_ref().is_none_or(|unpriced| matches!(unpriced.value, RawUnpriced::Refuse)),
         };
@@ -124,17 +139,36 @@ impl Known {
     /// What to do about a name that is not declared; `None` where it is, or where that cannot be told.
     pub(super) fn unknown(&self, kind: Kind, name: &str) -> Option<String> {
         let root = kind.root();
-        let missed = if kind.is_key() { self.broken.iter().any(|path| path == root) } else { !self.is_sure(kind) };
-        if self.has(kind, name) || missed {
+        if self.has(kind, name) || !self.is_sure(kind) {
             return None;
         }
         let names = self.names.get(&kind).into_iter().flatten().map(String::as_str);
         Some(suggest(name, names, || format!("declare it under `{root}`")))
     }
 
-    /// Whether everything was readable where such names stand.
-    pub(super) fn is_sure(&self, kind: Kind) -> bool {
-        !self.broken.iter().any(|path| path.starts_with(kind.root()))
+    /// Whether no such name can have been lost to a problem of the file's shape.
+    fn is_sure(&self, kind: Kind) -> bool {
+        let root = kind.root();
+        let lost = |path: &str| match path.strip_prefix(root) {
+            None => false,
+            Some("") => true,
+            // An item of a list that could not be read at all, such as `prices[2]`.
+            Some(below) if below.starts_with('[') && !below.contains('.') => true,
+            Some(below) => kind.key().is_some_and(|key| below.ends_with(key) || below.contains(&format!("{key}["))),
+        };
+        !self.broken.iter().any(|path| lost(path)) && (kind.is_key() || root != "actions" || !self.lost_actions)
+    }
+
+    /// Whether no action is charged in this meter, as far as that can be told.
+    pub(super) fn is_never_charged(&self, meter: &str) -> bool {
+        let told = self.charged.iter().all(|charged| self.has(Kind::Meter, charged));
+        let lost = self.lost_actions || self.broken.iter().any(|path| path.starts_with("actions") && path.ends_with(".meter"));
+        self.has(Kind::Meter, meter) && !self.charged.contains(meter) && told && !lost
+    }
+
+    /// Whether something below a path had problems.
+    pub(super) fn is_broken_below(&self, path: &str) -> bool {
+        self.broken.iter().any(|broken| broken.starts_with(path) && broken.len() > path.len())
     }
 
     /// Whether the value at a path had problems.

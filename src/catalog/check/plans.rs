@@ -79,7 +79,7 @@ impl Checker<'_> {
             self.error(list.at, "terms stand either in this list or in the plan itself, not in both", Some(hint));
         }
         if list.value.is_empty() {
-            self.error(list.at, "is an empty list", Some("give the plan at least one set of terms".to_owned()));
+            self.empty_list(list.at, "give the plan at least one set of terms");
         }
         let mut before: Option<&RawTerms> = None;
         let mut checked: Vec<Terms> = Vec::new();
@@ -187,9 +187,7 @@ impl Checker<'_> {
                     self.error(id.at, message, Some("give one of them another `id`: allowances with one id share an account".to_owned()));
                 }
             }
-            if let Some(meter) = meter.filter(|meter| {
-                self.known.has(Kind::Meter, &meter.value) && !self.known.charged.contains(&meter.value) && self.known.is_sure(Kind::Action)
-            }) {
+            if let Some(meter) = meter.filter(|meter| self.known.is_never_charged(&meter.value)) {
                 let hint = "charge an action in it, or give an allowance of another meter";
                 let problem = self.places.problem(meter.at, format!("no action is charged in `{}`", meter.value));
                 self.problems.push(problem.hint(hint).warning());

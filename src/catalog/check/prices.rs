@@ -61,13 +61,10 @@ impl Checker<'_> {
         let tier = self.need(at, "tier", raw.tier.as_ref()).and_then(|name| self.id(name.at, &name.value, TierId::new));
         let from = raw.from.as_ref().map_or(Some(SINCE_EVER), |from| self.instant(from));
         let mut components = Vec::new();
-        for component in self.need(at, "components", raw.components.as_ref()).into_iter().flatten() {
-            components.extend(self.component(component));
-        }
-        if raw.components.as_ref().is_some_and(Vec::is_empty) {
-            let problem = self.places.problem_of_missing(at, "components", "has no component");
-            if !self.known.is_broken(&format!("{}[0]", problem.path)) {
-                self.problems.push(problem.hint("add one such as `{per: output, price: 0.04}`"));
+        if let Some(list) = self.need(at, "components", raw.components.as_ref()) {
+            components.extend(list.value.iter().filter_map(|component| self.component(component)));
+            if list.value.is_empty() {
+                self.empty_list(list.at, "add a component such as `{per: output, price: 0.04}`");
             }
         }
         let target = Target { provider: provider?, model: model? };
