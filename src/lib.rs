@@ -1,3 +1,4 @@
+pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod domain;
@@ -8,3 +9,4 @@ pub mod service;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod yaml;
