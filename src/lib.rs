@@ -1,3 +1,9 @@
-pub mod domain;
 pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod proto;
+pub mod service;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;

@@ -21,6 +21,7 @@ pub(super) fn row_out(row: &Row) -> wire::ReservationRow {
     wire::ReservationRow {
         id: row.id.as_str().to_owned(),
         version: row.version,
+        sequence: row.sequence,
         state: state_out(row.state).into(),
         opened_by: fingerprint_out(row.opened_by),
         settled_by: row.settled_by.map(fingerprint_out).unwrap_or_default(),
@@ -37,6 +38,7 @@ pub(super) fn row(record: wire::ReservationRow) -> Result<Row, RecordError> {
     Ok(Row {
         id: id("id", &record.id, ReservationId::new)?,
         version: record.version,
+        sequence: record.sequence,
         state: state(record.state())?,
         opened_by: fingerprint("opened_by", &record.opened_by)?,
         settled_by: fingerprint_if("settled_by", &record.settled_by)?,

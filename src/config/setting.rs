@@ -1,0 +1,362 @@
+//! The table of settings: one row each, with its key, its grammar and how it is shown.
+//!
+//! The key is the one name of a setting; the variable and the flag follow from it. A setting that is not in this table does not exist.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{CatalogSource, Config, Given, LogFormat, Origin, Problem, VARIABLE_PREFIX, format_duration, masked, parse_duration};
+
+/// The longest any duration may be: a year. Beyond it stands a slip of the pen.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Below it no message of the contract fits; above it one message holds more than 64 items can.
+const MESSAGE_BYTES: [usize; 2] = [1024, 4 << 20];
+/// The most of anything that waits or is open at a time: far beyond what one process serves.
+const COUNT_MAX: usize = 1 << 20;
+/// Longest name of an instance: it becomes part of every key of a shared store.
+const INSTANCE_BYTES_MAX: usize = 32;
+
+/// One setting.
+pub struct Setting {
+    /// In the file: nested at the dots.
+    pub key: &'static str,
+    /// True: takes several values.
+    pub many: bool,
+    /// One line for people, without a final stop.
+    pub about: &'static str,
+    read: fn(&mut Config, &[String]) -> Result<(), Wrong>,
+    show: fn(&Config) -> Vec<String>,
+}
+
+/// What is wrong with a value, wherever it stands.
+#[derive(Debug)]
+pub struct Wrong {
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Wrong {
+    fn new(message: impl ToString) -> Self {
+        Self { message: message.to_string(), hint: None }
+    }
+
+    fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    /// Gives it a place.
+    pub fn at(self, key: &str, origin: Origin) -> Problem {
+        Problem { key: key.to_owned(), origin, message: self.message, hint: self.hint.map(str::to_owned) }
+    }
+}
+
+impl Setting {
+    /// `reservation.ttl_max` is `GENQUOTA_RESERVATION_TTL_MAX`.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// `reservation.ttl_max` is `--reservation-ttl-max`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key.replace(['.', '_'], "-"))
+    }
+
+    /// Reads the values of one layer into `config`, which stays as it is if they are wrong.
+    pub fn read(&self, config: &mut Config, values: &[String]) -> Result<(), Wrong> {
+        match values.len() {
+            0 => Err(Wrong::new("has no value")),
+            2.. if !self.many => Err(Wrong::new(format!("takes one value: {} are given", values.len()))),
+            _ => (self.read)(config, values),
+        }
+    }
+
+    /// The values as they would be written; secrets are masked.
+    pub fn show(&self, config: &Config) -> Vec<String> {
+        (self.show)(config).iter().map(|value| masked(value)).collect()
+    }
+}
+
+/// The setting of a key.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// True: settings stand below this key.
+pub(super) fn is_group(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Says of a key that it is none, and which one was probably meant.
+pub(super) fn unknown_key(given: &Given) -> Problem {
+    let bare = |key: &str| key.replace(['-', '_', '.'], "").to_ascii_lowercase();
+    let (group, _) = given.key.rsplit_once('.').unwrap_or(("", ""));
+    let problem = Problem::new(&given.key, given.origin.clone(), "no such setting");
+    match SETTINGS.iter().find(|setting| bare(setting.key) == bare(&given.key)) {
+        Some(meant) => problem.hint(&format!("write `{}`", meant.key)),
+        None => {
+            let mut known: Vec<&str> = Vec::new();
+            for setting in &SETTINGS {
+                let below = if group.is_empty() {
+                    Some(setting.key)
+                } else {
+                    setting.key.strip_prefix(group).and_then(|rest| rest.strip_prefix('.'))
+                };
+                known.extend(below.and_then(|below| below.split('.').next()));
+            }
+            known.dedup();
+            problem.hint(&format!("known are `{}`", known.join("`, `")))
+        }
+    }
+}
+
+macro_rules! duration {
+    ($key:literal, $about:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            many: false,
+            about: $about,
+            read: |config, values| { config.$($field).+ = duration(&values[0])?; Ok(()) },
+            show: |config| vec![format_duration(config.$($field).+)],
+        }
+    };
+}
+
+macro_rules! count {
+    ($key:literal, $about:literal, $($field:ident).+, $min:expr, $max:expr) => {
+        Setting {
+            key: $key,
+            many: false,
+            about: $about,
+            read: |config, values| { config.$($field).+ = count(&values[0], $min, $max)?; Ok(()) },
+            show: |config| vec![config.$($field).+.to_string()],
+        }
+    };
+}
+
+/// All settings, in the order in which they are shown.
+pub static SETTINGS: [Setting; 17] = [
+    Setting {
+        key: "instance",
+        many: false,
+        about: "Name of the ledger this sidecar belongs to",
+        read: |config, values| {
+            config.instance = instance(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.instance.clone()],
+    },
+    Setting {
+        key: "listen",
+        many: true,
+        about: "Where gRPC is served: `HOST:PORT` (port 0: any free one) or `unix:PATH`",
+        read: |config, values| {
+            config.listen = values.iter().map(|value| address(value)).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| config.listen.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
+        key: "http",
+        many: false,
+        about: "Where health is served over HTTP: `HOST:PORT` or `off`",
+        read: |config, values| {
+            config.http = address(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.http.to_string()],
+    },
+    Setting {
+        key: "catalog",
+        many: false,
+        about: "File with meters, actions, plans, caps and prices; `bundled`: the one compiled in",
+        read: |config, values| {
+            config.catalog = catalog(&values[0])?;
+            Ok(())
+        },
+        show: |config| match &config.catalog {
+            CatalogSource::Bundled => vec!["bundled".to_owned()],
+            CatalogSource::File(path) => vec![path.display().to_string()],
+        },
+    },
+    Setting {
+        key: "store",
+        many: false,
+        about: "What keeps the ledger: `embedded:DIR`, or `memory:` to keep nothing",
+        read: |config, values| {
+            config.store = address(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.store.to_string()],
+    },
+    Setting {
+        key: "insecure",
+        many: false,
+        about: "Accept listeners that other hosts can reach, although nothing protects them",
+        read: |config, values| {
+            config.insecure = switch(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.insecure.to_string()],
+    },
+    duration!("reservation.ttl", "How long a reservation is held where the caller does not say", reservation.ttl),
+    duration!("reservation.ttl_max", "The longest a caller may have a reservation held", reservation.ttl_max),
+    duration!("retention", "How long ended reservations and their ids are remembered", retention),
+    duration!("drain_deadline", "How long work in flight may take after the signal to stop", drain_deadline),
+    duration!("request_timeout", "The longest one request may take", request_timeout),
+    count!("limits.message_bytes", "Longest request message, in bytes", limits.message_bytes, MESSAGE_BYTES[0], MESSAGE_BYTES[1]),
+    count!("limits.streams_per_connection", "Most calls in flight on one connection", limits.streams_per_connection, 1, COUNT_MAX),
+    count!("limits.connections", "Most connections, all listeners together", limits.connections, 1, COUNT_MAX),
+    count!("limits.queue", "Most transactions waiting for the store", limits.queue, 1, COUNT_MAX),
+    Setting {
+        key: "log.filter",
+        many: false,
+        about: "What is logged: a level, or directives such as `info,genquota::store=debug`",
+        read: |config, values| {
+            config.log.filter = filter(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.log.filter.clone()],
+    },
+    Setting {
+        key: "log.format",
+        many: false,
+        about: "How it is logged: `human` or `json`",
+        read: |config, values| {
+            config.log.format = match values[0].as_str() {
+                "human" => LogFormat::Human,
+                "json" => LogFormat::Json,
+                other => return Err(Wrong::new(format!("no such format: `{other}`; known are `human` and `json`"))),
+            };
+            Ok(())
+        },
+        show: |config| {
+            vec![match config.log.format {
+                LogFormat::Human => "human".to_owned(),
+                LogFormat::Json => "json".to_owned(),
+            }]
+        },
+    },
+];
+
+fn address<T: FromStr<Err = super::AddressError>>(text: &str) -> Result<T, Wrong> {
+    text.parse().map_err(Wrong::new)
+}
+
+fn instance(text: &str) -> Result<String, Wrong> {
+    let fits = (1..=INSTANCE_BYTES_MAX).contains(&text.len());
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if fits && plain {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(format!("not a name: `{text}`; write 1 to 32 of `a-z`, `0-9` and `-`")))
+    }
+}
+
+fn catalog(text: &str) -> Result<CatalogSource, Wrong> {
+    match text {
+        "" => Err(Wrong::new("has no value")),
+        "bundled" => Ok(CatalogSource::Bundled),
+        path => Ok(CatalogSource::File(path.into())),
+    }
+}
+
+fn switch(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(Wrong::new(format!("not a switch: `{other}`; write `true` or `false`"))),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, Wrong> {
+    let duration = parse_duration(text).map_err(|error| Wrong::new(error).hint("a number and a unit: `90s`, `15m`, `2h`, `7d`"))?;
+    if duration.is_zero() {
+        return Err(Wrong::new(format!("must be above zero: `{text}`")));
+    }
+    if duration > DURATION_MAX {
+        return Err(Wrong::new(format!("too long: `{text}`; at most `366d` is allowed")));
+    }
+    Ok(duration)
+}
+
+fn count<T: TryFrom<usize>>(text: &str, min: usize, max: usize) -> Result<T, Wrong> {
+    let out_of_range = || Wrong::new(format!("out of range: `{text}`; {min} to {max} are allowed"));
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Wrong::new(format!("not a whole number: `{text}`")));
+    }
+    let number: usize = text.parse().map_err(|_| out_of_range())?;
+    if !(min..=max).contains(&number) {
+        return Err(out_of_range());
+    }
+    T::try_from(number).map_err(|_| out_of_range())
+}
+
+fn filter(text: &str) -> Result<String, Wrong> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        Ok(_) => Err(Wrong::new("has no value")),
+        Err(error) => {
+            Err(Wrong::new(format!("not a filter: `{text}`: {error}")).hint("a level: `error`, `warn`, `info`, `debug`, `trace`"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_from_the_key() {
+        let setting = setting("reservation.ttl_max").unwrap();
+        assert_eq!(setting.variable(), "GENQUOTA_RESERVATION_TTL_MAX");
+        assert_eq!(setting.flag(), "--reservation-ttl-max");
+        for (at, one) in SETTINGS.iter().enumerate() {
+            assert!(SETTINGS[..at].iter().all(|other| other.variable() != one.variable()), "{}", one.key);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        let mut config = Config::defaults("/data".into());
+        let before = config.clone();
+        for setting in &SETTINGS {
+            setting.read(&mut config, &setting.show(&before)).unwrap();
+        }
+        assert_eq!(config, before);
+    }
+
+    #[test]
+    fn wrong_values_are_refused_and_change_nothing() {
+        let table: [(&str, &[&str]); 12] = [
+            ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
+            ("listen", &["", "here"]),
+            ("http", &["on", "unix:/x"]),
+            ("catalog", &[""]),
+            ("store", &["disk:/x"]),
+            ("insecure", &["yes", "1", "TRUE"]),
+            ("retention", &["0s", "7", "367d"]),
+            ("limits.message_bytes", &["1023", "64k", "4194305", "-1", "1e3"]),
+            ("limits.streams_per_connection", &["0", "1048577", "99999999999999999999"]),
+            ("limits.queue", &["0"]),
+            ("log.filter", &["", "=,=", "genquota=loud"]),
+            ("log.format", &["JSON"]),
+        ];
+        let mut config = Config::defaults("/data".into());
+        let before = config.clone();
+        for (key, values) in table {
+            for value in values {
+                assert!(setting(key).unwrap().read(&mut config, &[(*value).to_owned()]).is_err(), "{key}: {value:?}");
+            }
+        }
+        assert!(setting("store").unwrap().read(&mut config, &["memory:".to_owned(), "memory:".to_owned()]).is_err());
+        assert_eq!(config, before);
+    }
+
+    #[test]
+    fn unknown_keys_come_with_what_was_meant() {
+        let hint = |key: &str| unknown_key(&Given { key: key.to_owned(), values: Vec::new(), origin: Origin::Default }).hint.unwrap();
+        assert_eq!(hint("drain-deadline"), "write `drain_deadline`");
+        assert_eq!(hint("log.colour"), "known are `filter`, `format`");
+        assert!(hint("x").starts_with("known are `instance`, `listen`"));
+    }
+}

@@ -1,0 +1,122 @@
+//! The admin port: is the process alive, and may it be sent work?
+//!
+//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. It serves nobody's data and decides nothing: what
+//! a store's silence means is the outage policy's to say, and is handed in as a [`StoreHealth`].
+
+use std::io;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, HeaderName};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+mod health;
+
+pub use health::{Health, HealthState, Phase, Reason, StoreHealth};
+
+/// A probe wants the truth of this instant.
+const NEVER_STORED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+
+/// Body of `/livez` and `/readyz`.
+#[derive(Debug, serde::Serialize)]
+struct Body {
+    status: &'static str,
+    /// Why not, or, where ready, what is not as it should be. Empty: all is well.
+    reasons: Vec<Reason>,
+}
+
+/// The routes of the admin port.
+pub fn router(health: Health) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
+}
+
+/// Serves the admin port until `stop` is cancelled and what is in flight has been answered. Cancel it last: while the rest drains,
+/// `/readyz` must still say so.
+pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, router(health)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// 200 as long as the process answers at all; never asks the store, so that a store outage restarts nobody.
+async fn livez() -> ([(HeaderName, &'static str); 1], Json<Body>) {
+    (NEVER_STORED, Json(Body { status: "live", reasons: Vec::new() }))
+}
+
+/// 200 if work is welcome, else 503.
+async fn readyz(State(health): State<Health>) -> (StatusCode, [(HeaderName, &'static str); 1], Json<Body>) {
+    let state = health.state();
+    let (code, status) = if state.is_ready() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    (code, NEVER_STORED, Json(Body { status, reasons: state.reasons() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body as HttpBody, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
+        let request = Request::get(path).body(HttpBody::empty()).unwrap();
+        let response = router(health.clone()).oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    fn names(body: &serde_json::Value) -> Vec<&str> {
+        body["reasons"].as_array().unwrap().iter().map(|reason| reason["name"].as_str().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn ready_follows_the_phase_and_live_does_not() {
+        let health = Health::starting();
+        let (status, body) = ask(&health, "/readyz").await;
+        assert_eq!((status, names(&body)), (503, vec!["starting"]));
+        health.set_phase(Phase::Serving);
+        let (status, body) = ask(&health, "/readyz").await;
+        assert_eq!((status, body), (200, serde_json::json!({"status": "ready", "reasons": []})));
+        health.set_phase(Phase::Draining);
+        let (status, body) = ask(&health, "/readyz").await;
+        assert_eq!((status, names(&body)), (503, vec!["draining"]));
+        assert_eq!(ask(&health, "/livez").await, (200, serde_json::json!({"status": "live", "reasons": []})));
+    }
+
+    #[tokio::test]
+    async fn a_silent_store_is_not_ready_unless_the_policy_is_open() {
+        let health = Health::starting();
+        health.set_phase(Phase::Serving);
+        for (store, status, name) in [
+            (StoreHealth::SilentClosed, 503, "store_unavailable"),
+            (StoreHealth::SilentOpen, 200, "store_unavailable"),
+            (StoreHealth::DataLost, 503, "store_data_lost"),
+        ] {
+            health.set_store(store);
+            let (answered, body) = ask(&health, "/readyz").await;
+            assert_eq!((answered, names(&body)), (status, vec![name]));
+            assert_eq!(ask(&health, "/livez").await.0, 200);
+        }
+        health.set_store(StoreHealth::Answering);
+        assert_eq!(ask(&health, "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn other_paths_and_methods_are_refused() {
+        let health = Health::starting();
+        assert_eq!(ask(&health, "/").await.0, 404);
+        let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
+        assert_eq!(router(health).oneshot(request).await.unwrap().status(), 405);
+    }
+
+    #[tokio::test]
+    async fn serving_ends_when_told_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, Health::starting(), stop.clone()));
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! How the process is: its phase and its store, as one watched value.
+//!
+//! Written by whoever knows (`app` the phase, the store's keeper the store), read by the probes of HTTP and gRPC.
+
+use tokio::sync::watch;
+
+/// Where in its life the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Starting,
+    Serving,
+    /// Told to stop: what is in flight is finished, new work should go elsewhere.
+    Draining,
+}
+
+/// How the store is, and what its outage policy makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreHealth {
+    Answering,
+    /// It gives no answer, and some plan's policy refuses work until it does.
+    SilentClosed,
+    /// It gives no answer, and the policy lets a bounded amount pass.
+    SilentOpen,
+    /// It answers but has lost data: an operator must act.
+    DataLost,
+}
+
+/// Phase and store together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthState {
+    pub phase: Phase,
+    pub store: StoreHealth,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Reason {
+    /// For programs; stable.
+    pub name: &'static str,
+    /// For people; may change.
+    pub message: &'static str,
+}
+
+/// The shared handle; clones see the same state.
+#[derive(Debug, Clone)]
+pub struct Health(watch::Sender<HealthState>);
+
+impl Health {
+    /// The state of a process that has just begun. The store counts as answering until somebody says otherwise.
+    pub fn starting() -> Self {
+        Self(watch::Sender::new(HealthState { phase: Phase::Starting, store: StoreHealth::Answering }))
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.phase, phase) != phase);
+    }
+
+    pub fn set_store(&self, store: StoreHealth) {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.store, store) != store);
+    }
+
+    pub fn state(&self) -> HealthState {
+        *self.0.borrow()
+    }
+
+    /// Wakes at every change, for whoever mirrors the state, such as gRPC health.
+    pub fn subscribe(&self) -> watch::Receiver<HealthState> {
+        self.0.subscribe()
+    }
+}
+
+impl HealthState {
+    /// True: work is welcome.
+    pub fn is_ready(&self) -> bool {
+        let store_usable = match self.store {
+            StoreHealth::Answering | StoreHealth::SilentOpen => true,
+            StoreHealth::SilentClosed | StoreHealth::DataLost => false,
+        };
+        self.phase == Phase::Serving && store_usable
+    }
+
+    /// Everything that is not as it should be.
+    pub fn reasons(&self) -> Vec<Reason> {
+        let phase = match self.phase {
+            Phase::Serving => None,
+            Phase::Starting => Some(Reason { name: "starting", message: "not yet listening" }),
+            Phase::Draining => Some(Reason { name: "draining", message: "told to stop: finishing what is in flight" }),
+        };
+        let store = match self.store {
+            StoreHealth::Answering => None,
+            StoreHealth::SilentClosed => Some(Reason { name: "store_unavailable", message: "the store gives no answer: work is refused" }),
+            StoreHealth::SilentOpen => {
+                Some(Reason { name: "store_unavailable", message: "the store gives no answer: a bounded amount of work passes" })
+            }
+            StoreHealth::DataLost => Some(Reason { name: "store_data_lost", message: "the store has lost data: an operator must act" }),
+        };
+        phase.into_iter().chain(store).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_change_wakes_subscribers() {
+        let health = Health::starting();
+        let mut watching = health.subscribe();
+        health.set_phase(Phase::Starting);
+        assert!(!watching.has_changed().unwrap());
+        health.clone().set_phase(Phase::Serving);
+        watching.changed().await.unwrap();
+        assert_eq!(watching.borrow_and_update().phase, Phase::Serving);
+    }
+}
