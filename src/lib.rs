@@ -1,6 +1,11 @@
+pub mod app;
+pub mod cli;
+pub mod client;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod http;
 pub mod proto;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,102 @@
+//! What the ledger keeps of a reservation, and the event each change leaves.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::account::{AccountKey, AccountKind};
+use crate::domain::amount::Micros;
+use crate::domain::ids::{ReservationId, SubjectId};
+use crate::domain::reservation::Detail;
+use crate::domain::subject::Document;
+
+/// A digest of a request's payload: the same id with another one is another request (L1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 16]);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    Held,
+    Committed,
+    Released,
+    Expired,
+}
+
+/// One reservation. `detail` is the policy's; the ledger only keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub id: ReservationId,
+    /// Rises by one with every change.
+    pub version: u64,
+    pub state: State,
+    /// Of the request that opened it, and of the one that ended it.
+    pub opened_by: Fingerprint,
+    pub settled_by: Option<Fingerprint>,
+    pub create_time: Timestamp,
+    /// When a held reservation expires.
+    pub deadline: Timestamp,
+    pub settle_time: Option<Timestamp>,
+    /// The receipt: what each account gave.
+    pub legs: Vec<Leg>,
+    /// Committed after it had expired (L6).
+    pub late: bool,
+    pub detail: Arc<Detail>,
+}
+
+/// One account's share of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    pub account: AccountKey,
+    /// What was set aside here. In force while the reservation is held; afterwards a memory.
+    pub held: Micros,
+    /// What the settlement used here.
+    pub used: Micros,
+}
+
+impl Row {
+    /// Units set aside, now or before the end.
+    pub fn units_held(&self) -> Micros {
+        self.sum(|leg| if leg.account.kind().pays() { leg.held } else { Micros::ZERO })
+    }
+
+    /// Units charged, overage included.
+    pub fn units_used(&self) -> Micros {
+        self.sum(|leg| if leg.account.kind().pays() { leg.used } else { Micros::ZERO })
+    }
+
+    /// Units charged that no source could pay.
+    pub fn units_overage(&self) -> Micros {
+        self.sum(|leg| if leg.account.kind() == AccountKind::Overage { leg.used } else { Micros::ZERO })
+    }
+
+    fn sum(&self, of: impl Fn(&Leg) -> Micros) -> Micros {
+        let total: i64 = self.legs.iter().map(|leg| of(leg).get()).sum();
+        Micros::new(total).expect("the legs of a reservation share one amount, which is in range")
+    }
+}
+
+/// One change of the ledger, written in the same atomic step (C8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Without gaps, rising (I11).
+    pub sequence: u64,
+    /// Never before the event before it (I15).
+    pub time: Timestamp,
+    pub kind: EventKind,
+    pub subject: SubjectId,
+    /// The reservation after the change.
+    pub row: Option<Arc<Row>>,
+    /// The subject's document after the change.
+    pub document: Option<Arc<Document>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    Reserved,
+    Extended,
+    Committed,
+    Released,
+    Expired,
+    Recorded,
+    SubjectChanged,
+}

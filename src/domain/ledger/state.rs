@@ -1,0 +1,514 @@
+//! The state machine. It checks everything before it changes anything; from then on nothing can fail.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::account::{Account, AccountKey};
+use super::row::{Event, EventKind, Leg, Row, State};
+use super::transaction::{Answer, Denied, Done, Expected, Movement, Side, Step, Take, Transaction};
+use crate::domain::amount::Micros;
+use crate::domain::ids::{ReservationId, SubjectId};
+use crate::domain::subject::Document;
+
+/// Most ended things one call to [`Ledger::sweep`] deals with, so that a backlog never delays a decision for long.
+pub const SWEEP_MAX: usize = 256;
+
+/// All subjects of one store.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    subjects: HashMap<SubjectId, Subject>,
+    /// Subjects with a document, in order.
+    documented: BTreeSet<SubjectId>,
+    due: BTreeSet<(Timestamp, Due)>,
+    /// Of the last event.
+    sequence: u64,
+    last_time: Timestamp,
+    /// How long an ended reservation and its id are remembered.
+    retention: SignedDuration,
+}
+
+#[derive(Debug, Default)]
+struct Subject {
+    document: Option<Arc<Document>>,
+    accounts: HashMap<AccountKey, Account>,
+    reservations: HashMap<ReservationId, Arc<Row>>,
+}
+
+/// What time alone brings about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Expire(SubjectId, ReservationId),
+    Forget(SubjectId, ReservationId),
+    Lapse(SubjectId, AccountKey),
+}
+
+/// What a call changed, for a store to write down before it answers.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// An account that is empty now is to be deleted.
+    pub accounts: Vec<(SubjectId, AccountKey, Account)>,
+    pub rows: Vec<(SubjectId, Arc<Row>)>,
+    pub forgotten: Vec<(SubjectId, ReservationId)>,
+    pub documents: Vec<Arc<Document>>,
+    pub events: Vec<Event>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.rows.is_empty() && self.forgotten.is_empty() && self.documents.is_empty() && self.events.is_empty()
+    }
+}
+
+impl Ledger {
+    pub fn new(retention: SignedDuration) -> Self {
+        Self { retention, last_time: Timestamp::MIN, ..Self::default() }
+    }
+
+    /// Decides a transaction at `now`, and carries it out if the answer is [`Answer::Done`] and it is no dry run.
+    pub fn execute(&mut self, now: Timestamp, transaction: &Transaction, changes: &mut Changes) -> Answer {
+        let now = self.advance(now);
+        if let Some(step) = &transaction.step {
+            self.expire_if_due(&transaction.subject, &step.id, now, changes);
+        }
+        match self.decide(now, transaction) {
+            Ok(Decided { accounts, row, done }) if !transaction.dry_run => self.carry_out(now, transaction, accounts, row, done, changes),
+            Ok(Decided { done, .. }) => Answer::Done(done),
+            Err(answer) => answer,
+        }
+    }
+
+    /// Expires holds, forgets ended reservations and lapsed accounts, at most [`SWEEP_MAX`] of them. Says whether more are due.
+    pub fn sweep(&mut self, now: Timestamp, changes: &mut Changes) -> bool {
+        let now = self.advance(now);
+        for _ in 0..SWEEP_MAX {
+            match self.due.first() {
+                Some((at, _)) if *at <= now => {}
+                _ => return false,
+            }
+            let Some((_, due)) = self.due.pop_first() else { return false };
+            match due {
+                Due::Expire(subject, id) => self.expire(&subject, &id, now, changes),
+                Due::Forget(subject, id) => self.forget(&subject, &id, changes),
+                Due::Lapse(subject, account) => self.lapse(&subject, account, now, changes),
+            }
+        }
+        true
+    }
+
+    /// A reservation as it stands at `now`: one whose deadline has passed is expired first.
+    pub fn reservation(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) -> Option<Arc<Row>> {
+        let now = self.advance(now);
+        self.expire_if_due(subject, id, now, changes);
+        self.subjects.get(subject)?.reservations.get(id).cloned()
+    }
+
+    pub fn document(&self, subject: &SubjectId) -> Option<Arc<Document>> {
+        self.subjects.get(subject)?.document.clone()
+    }
+
+    /// The accounts with these keys; one that does not exist is empty.
+    pub fn accounts(&self, subject: &SubjectId, keys: &[AccountKey]) -> Vec<Account> {
+        let subject = self.subjects.get(subject);
+        keys.iter().map(|key| subject.and_then(|subject| subject.accounts.get(key)).copied().unwrap_or_default()).collect()
+    }
+
+    /// Documents in the order of their subjects, those after `after`.
+    pub fn documents(&self, after: Option<&SubjectId>, limit: usize) -> Vec<Arc<Document>> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let subjects = self.documented.range::<SubjectId, _>((from, std::ops::Bound::Unbounded));
+        subjects.filter_map(|subject| self.document(subject)).take(limit).collect()
+    }
+
+    /// When time next brings something about.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The number and time of the last event.
+    pub fn position(&self) -> (u64, Timestamp) {
+        (self.sequence, self.last_time)
+    }
+
+    /// Puts back what a store kept. Only for a ledger that has decided nothing yet.
+    pub fn restore(&mut self, position: (u64, Timestamp), kept: Changes) {
+        (self.sequence, self.last_time) = position;
+        for document in kept.documents {
+            self.put_document(document);
+        }
+        for (subject, key, account) in kept.accounts {
+            self.put_account(&subject, key, account);
+        }
+        for (subject, row) in kept.rows {
+            self.put_row(&subject, row);
+        }
+    }
+
+    /// Every account and reservation of every subject, for audits and tests.
+    pub fn contents(&self) -> impl Iterator<Item = (&SubjectId, &HashMap<AccountKey, Account>, &HashMap<ReservationId, Arc<Row>>)> {
+        self.subjects.iter().map(|(id, subject)| (id, &subject.accounts, &subject.reservations))
+    }
+
+    /// Time never runs back, whatever the clock does (I15).
+    fn advance(&mut self, now: Timestamp) -> Timestamp {
+        self.last_time = self.last_time.max(now);
+        self.last_time
+    }
+
+    /// Checks a transaction against the present state and works out what it leads to. Reads only.
+    fn decide(&self, now: Timestamp, transaction: &Transaction) -> Result<Decided, Answer> {
+        let subject = self.subjects.get(&transaction.subject);
+        let row = transaction.step.as_ref().map(|step| expected_row(subject, step)).transpose()?.flatten();
+        if let Some(version) = transaction.judged_by
+            && version != subject.and_then(|subject| subject.document.as_ref()).map_or(0, |document| document.version)
+        {
+            return Err(Answer::StaleDocument);
+        }
+        if let Some((from, until)) = transaction.valid
+            && !(from <= now && now < until)
+        {
+            return Err(Answer::StalePeriod { now });
+        }
+        let mut accounts = Working { subject, changed: Vec::new() };
+        let mut done = Done {
+            row: None,
+            document: transaction.document.clone(),
+            accounts: Vec::new(),
+            caps_warned: Vec::new(),
+            sequence: self.sequence,
+            now,
+        };
+        let Some(step) = &transaction.step else {
+            return Ok(Decided { accounts: accounts.changed, row: None, done });
+        };
+        let legs = match &step.movement {
+            Movement::Keep => row.map_or_else(Vec::new, |row| row.legs.clone()),
+            Movement::Move { take, into } => {
+                if let Some(row) = row.filter(|row| row.state == State::Held) {
+                    accounts.give_back(row);
+                }
+                let taken = accounts.take(take, *into, now)?;
+                done.caps_warned = taken.caps_warned;
+                let keys = take.sources.iter().map(|source| &source.account).chain(take.caps.iter().map(|cap| &cap.account));
+                let read_after = |key| if transaction.dry_run { accounts.stored(key) } else { accounts.get(key) };
+                done.accounts = keys.map(read_after).collect();
+                match into {
+                    Side::Reserved => taken.legs,
+                    Side::Committed => with_receipt(row, taken.legs),
+                }
+            }
+        };
+        Ok(Decided { row: Some(next_row(row, step, legs, now)), accounts: accounts.changed, done })
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Timestamp,
+        transaction: &Transaction,
+        accounts: Vec<(AccountKey, Account)>,
+        row: Option<Row>,
+        mut done: Done,
+        changes: &mut Changes,
+    ) -> Answer {
+        let subject = &transaction.subject;
+        for (key, account) in accounts {
+            self.put_account(subject, key.clone(), account);
+            changes.accounts.push((subject.clone(), key, account));
+        }
+        let document = transaction.document.as_ref().map(|document| {
+            let version = self.document(subject).map_or(0, |document| document.version) + 1;
+            Arc::new(Document { version, ..(**document).clone() })
+        });
+        if let Some(document) = &document {
+            self.put_document(document.clone());
+            changes.documents.push(document.clone());
+        }
+        let row = row.map(Arc::new);
+        if let Some(row) = &row {
+            self.put_row(subject, row.clone());
+            changes.rows.push((subject.clone(), row.clone()));
+        }
+        let kind = transaction.step.as_ref().map_or(EventKind::SubjectChanged, |step| step.next.event);
+        done.sequence = self.note(kind, subject, row.clone(), document.clone(), now, changes);
+        (done.row, done.document) = (row, document);
+        Answer::Done(done)
+    }
+
+    fn note(
+        &mut self,
+        kind: EventKind,
+        subject: &SubjectId,
+        row: Option<Arc<Row>>,
+        document: Option<Arc<Document>>,
+        time: Timestamp,
+        changes: &mut Changes,
+    ) -> u64 {
+        self.sequence += 1;
+        changes.events.push(Event { sequence: self.sequence, time, kind, subject: subject.clone(), row, document });
+        self.sequence
+    }
+
+    fn expire_if_due(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
+        let row = self.subjects.get(subject).and_then(|subject| subject.reservations.get(id));
+        if row.is_some_and(|row| row.state == State::Held && row.deadline <= now) {
+            self.expire(subject, id, now, changes);
+        }
+    }
+
+    /// Gives back what a hold set aside, to the very accounts it came from (L5).
+    fn expire(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
+        let Some(state) = self.subjects.get(subject) else { return };
+        let Some(row) = state.reservations.get(id).filter(|row| row.state == State::Held && row.deadline <= now).cloned() else { return };
+        let mut accounts = Working { subject: Some(state), changed: Vec::new() };
+        accounts.give_back(&row);
+        for (key, account) in accounts.changed {
+            self.put_account(subject, key.clone(), account);
+            changes.accounts.push((subject.clone(), key, account));
+        }
+        let expired = Arc::new(Row { version: row.version + 1, state: State::Expired, settle_time: Some(now), ..(*row).clone() });
+        self.put_row(subject, expired.clone());
+        changes.rows.push((subject.clone(), expired.clone()));
+        self.note(EventKind::Expired, subject, Some(expired), None, now, changes);
+    }
+
+    fn forget(&mut self, subject: &SubjectId, id: &ReservationId, changes: &mut Changes) {
+        let Some(state) = self.subjects.get_mut(subject) else { return };
+        if state.reservations.remove(id).is_some() {
+            changes.forgotten.push((subject.clone(), id.clone()));
+        }
+        self.drop_if_empty(subject);
+    }
+
+    /// Forgets the account of a cap's window that is over. One that still holds something waits for that to end.
+    fn lapse(&mut self, subject: &SubjectId, key: AccountKey, now: Timestamp, changes: &mut Changes) {
+        let Some(account) = self.subjects.get(subject).and_then(|state| state.accounts.get(&key)).copied() else { return };
+        if !account.reserved.is_zero() {
+            let later = now.checked_add(SignedDuration::from_mins(10)).unwrap_or(Timestamp::MAX);
+            self.due.insert((later, Due::Lapse(subject.clone(), key)));
+            return;
+        }
+        self.put_account(subject, key.clone(), Account::default());
+        changes.accounts.push((subject.clone(), key, Account::default()));
+        self.drop_if_empty(subject);
+    }
+
+    fn put_account(&mut self, subject: &SubjectId, key: AccountKey, account: Account) {
+        let state = self.subjects.entry(subject.clone()).or_default();
+        if account.is_empty() {
+            state.accounts.remove(&key);
+            return;
+        }
+        if state.accounts.insert(key.clone(), account).is_none()
+            && let Some(lapses) = account.lapses
+        {
+            self.due.insert((lapses, Due::Lapse(subject.clone(), key)));
+        }
+    }
+
+    fn put_document(&mut self, document: Arc<Document>) {
+        let subject = document.subject.clone();
+        self.documented.insert(subject.clone());
+        self.subjects.entry(subject).or_default().document = Some(document);
+    }
+
+    fn put_row(&mut self, subject: &SubjectId, row: Arc<Row>) {
+        let state = self.subjects.entry(subject.clone()).or_default();
+        if let Some(before) = state.reservations.insert(row.id.clone(), row.clone()) {
+            self.due.remove(&due_of(subject, &before, self.retention));
+        }
+        self.due.insert(due_of(subject, &row, self.retention));
+    }
+
+    fn drop_if_empty(&mut self, subject: &SubjectId) {
+        let empty = |state: &Subject| state.document.is_none() && state.accounts.is_empty() && state.reservations.is_empty();
+        if self.subjects.get(subject).is_some_and(empty) {
+            self.subjects.remove(subject);
+        }
+    }
+}
+
+/// What a transaction leads to, worked out and not yet done.
+struct Decided {
+    accounts: Vec<(AccountKey, Account)>,
+    row: Option<Row>,
+    done: Done,
+}
+
+struct Taken {
+    legs: Vec<Leg>,
+    caps_warned: Vec<usize>,
+}
+
+/// The accounts a transaction touches, as they would become.
+struct Working<'a> {
+    subject: Option<&'a Subject>,
+    changed: Vec<(AccountKey, Account)>,
+}
+
+impl Working<'_> {
+    fn stored(&self, key: &AccountKey) -> Account {
+        self.subject.and_then(|subject| subject.accounts.get(key)).copied().unwrap_or_default()
+    }
+
+    fn get(&self, key: &AccountKey) -> Account {
+        self.changed.iter().find(|(known, _)| known == key).map_or_else(|| self.stored(key), |(_, account)| *account)
+    }
+
+    fn put(&mut self, key: &AccountKey, account: Account) {
+        match self.changed.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => *known = account,
+            None => self.changed.push((key.clone(), account)),
+        }
+    }
+
+    fn give_back(&mut self, row: &Row) {
+        for leg in &row.legs {
+            let account = self.get(&leg.account);
+            let reserved = account.reserved.checked_sub(leg.held).expect("an account holds what its held reservations set aside (I2)");
+            self.put(&leg.account, Account { reserved, ..account });
+        }
+    }
+
+    fn add(&mut self, key: &AccountKey, amount: Micros, into: Side, lapses: Option<Timestamp>) -> Result<(), Answer> {
+        let mut account = self.get(key);
+        let side = match into {
+            Side::Reserved => &mut account.reserved,
+            Side::Committed => &mut account.committed,
+        };
+        *side = side.checked_add(amount).ok_or_else(|| Answer::AccountFull(key.clone()))?;
+        account.lapses = account.lapses.or(lapses);
+        account.total().ok_or_else(|| Answer::AccountFull(key.clone()))?;
+        self.put(key, account);
+        Ok(())
+    }
+
+    /// Takes from the sources in order and under the caps, or says everything that stands against it.
+    fn take(&mut self, take: &Take, into: Side, now: Timestamp) -> Result<Taken, Answer> {
+        let before = self.changed.clone();
+        let mut legs = Vec::with_capacity(take.sources.len().min(2) + take.caps.len());
+        let mut left = take.units;
+        for (account, amount) in self.shares(take) {
+            self.add(account, amount, into, None)?;
+            left = left.less(amount);
+            push_leg(&mut legs, account, amount, into);
+        }
+        if let Some(overage) = take.overage.as_ref().filter(|_| !left.is_zero()) {
+            self.add(overage, left, into, None)?;
+            push_leg(&mut legs, overage, left, into);
+            left = Micros::ZERO;
+        }
+        let (mut caps_reached, mut caps_warned) = (Vec::new(), Vec::new());
+        for (index, cap) in take.caps.iter().enumerate() {
+            let total = self.get(&cap.account).total().and_then(|total| total.checked_add(cap.amount));
+            if !cap.amount.is_zero() && cap.limit.is_some_and(|limit| total.is_none_or(|total| total > limit)) {
+                if cap.enforced {
+                    caps_reached.push(index);
+                    continue;
+                }
+                caps_warned.push(index);
+            }
+            if !cap.amount.is_zero() {
+                self.add(&cap.account, cap.amount, into, cap.lapses)?;
+                push_leg(&mut legs, &cap.account, cap.amount, into);
+            }
+        }
+        let short = !left.is_zero();
+        if short || !caps_reached.is_empty() {
+            self.changed = before;
+            let keys = take.sources.iter().map(|source| &source.account).chain(take.caps.iter().map(|cap| &cap.account));
+            return Err(Answer::Denied(Denied { short, caps_reached, accounts: keys.map(|key| self.get(key)).collect(), now }));
+        }
+        Ok(Taken { legs, caps_warned })
+    }
+
+    /// What each source would give, in order. An account that stands here twice gives the second time what the first has left.
+    fn shares<'t>(&self, take: &'t Take) -> Vec<(&'t AccountKey, Micros)> {
+        let mut shares: Vec<(&AccountKey, Micros)> = Vec::new();
+        let mut left = take.units;
+        for source in &take.sources {
+            if left.is_zero() {
+                break;
+            }
+            let given: i64 = shares.iter().filter(|(key, _)| **key == source.account).map(|(_, amount)| amount.get()).sum();
+            let given = Micros::new(given).unwrap_or(Micros::MAX);
+            let mut amount = source.available(|key| self.get(key)).less(given).min(left);
+            if take.whole && amount < left {
+                continue;
+            }
+            amount = source.at_most.map_or(amount, |at_most| amount.min(at_most));
+            if !amount.is_zero() {
+                left = left.less(amount);
+                shares.push((&source.account, amount));
+            }
+        }
+        shares
+    }
+}
+
+/// The reservation a step is about, if it is as the step expects.
+fn expected_row<'s>(subject: Option<&'s Subject>, step: &Step) -> Result<Option<&'s Row>, Answer> {
+    let row = subject.and_then(|subject| subject.reservations.get(&step.id));
+    match (step.expected, row) {
+        (Expected::Absent, None) => Ok(None),
+        (Expected::Absent, Some(row)) if row.opened_by == step.fingerprint => Err(Answer::Replayed(row.clone())),
+        (Expected::Absent, Some(row)) => Err(Answer::IdReused(row.clone())),
+        (Expected::Version(version), Some(row)) if row.version == version => Ok(Some(row)),
+        (Expected::Version(_), row) => Err(Answer::StaleReservation(row.cloned())),
+    }
+}
+
+fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> Row {
+    let ended = step.next.state != State::Held;
+    let deadline = row.map_or(now, |row| row.deadline);
+    Row {
+        id: step.id.clone(),
+        version: row.map_or(1, |row| row.version + 1),
+        state: step.next.state,
+        opened_by: row.map_or(step.fingerprint, |row| row.opened_by),
+        settled_by: ended.then_some(step.fingerprint),
+        create_time: row.map_or(now, |row| row.create_time),
+        deadline: step.next.ttl.map_or(deadline, |ttl| deadline.max(now.checked_add(ttl).unwrap_or(Timestamp::MAX))),
+        settle_time: ended.then_some(now),
+        legs,
+        late: row.is_some_and(|row| row.late || row.state == State::Expired),
+        detail: step.next.detail.clone(),
+    }
+}
+
+/// The receipt of what was held, with what the settlement used.
+fn with_receipt(row: Option<&Row>, used: Vec<Leg>) -> Vec<Leg> {
+    let mut legs: Vec<Leg> =
+        row.map_or_else(Vec::new, |row| row.legs.iter().map(|leg| Leg { used: Micros::ZERO, ..leg.clone() }).collect());
+    for leg in used {
+        match legs.iter_mut().find(|known| known.account == leg.account) {
+            Some(known) => known.used = leg.used,
+            None => legs.push(leg),
+        }
+    }
+    legs
+}
+
+/// Adds to the leg of an account, which may already have given.
+fn push_leg(legs: &mut Vec<Leg>, account: &AccountKey, amount: Micros, into: Side) {
+    let index = legs.iter().position(|leg| leg.account == *account).unwrap_or_else(|| {
+        legs.push(Leg { account: account.clone(), held: Micros::ZERO, used: Micros::ZERO });
+        legs.len() - 1
+    });
+    let leg = &mut legs[index];
+    let side = match into {
+        Side::Reserved => &mut leg.held,
+        Side::Committed => &mut leg.used,
+    };
+    *side = side.checked_add(amount).expect("the legs of an account together are within what the account could hold");
+}
+
+fn due_of(subject: &SubjectId, row: &Row, retention: SignedDuration) -> (Timestamp, Due) {
+    match (row.state, row.settle_time) {
+        (State::Held, _) => (row.deadline, Due::Expire(subject.clone(), row.id.clone())),
+        (_, settled) => {
+            let forgotten = settled.unwrap_or(row.create_time).checked_add(retention).unwrap_or(Timestamp::MAX);
+            (forgotten, Due::Forget(subject.clone(), row.id.clone()))
+        }
+    }
+}

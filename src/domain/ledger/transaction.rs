@@ -1,0 +1,172 @@
+//! The one primitive: give back, then take, then move the reservation and note the event; all or nothing.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::account::{Account, AccountKey};
+use super::row::{EventKind, Fingerprint, Row, State};
+use crate::domain::amount::Micros;
+use crate::domain::ids::{ReservationId, SubjectId};
+use crate::domain::reservation::Detail;
+use crate::domain::subject::Document;
+
+/// Everything one call changes, judged before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    pub subject: SubjectId,
+    /// The version of the subject's document this was judged by; 0 for a subject without one. `None` where the document does not matter.
+    pub judged_by: Option<u64>,
+    /// The store times, `from <= t < until`, for which the accounts named here are the right ones.
+    pub valid: Option<(Timestamp, Timestamp)>,
+    /// Decide, and change nothing.
+    pub dry_run: bool,
+    /// Takes the place of the subject's document.
+    pub document: Option<Arc<Document>>,
+    pub step: Option<Step>,
+}
+
+/// What happens to one reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub id: ReservationId,
+    pub fingerprint: Fingerprint,
+    pub expected: Expected,
+    pub movement: Movement,
+    pub next: Next,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The id is new. If it is not, the answer is `Replayed` or `IdReused`.
+    Absent,
+    /// The reservation is as the caller last saw it.
+    Version(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Movement {
+    /// No account is touched.
+    Keep,
+    /// Gives back all that the reservation holds, then takes.
+    Move { take: Take, into: Side },
+}
+
+/// Which side of an account a take adds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Reserved,
+    Committed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Take {
+    pub units: Micros,
+    /// In burn order. One account may stand here twice, such as a receipt's own and today's.
+    pub sources: Vec<Source>,
+    /// One source must pay all (P9, `split: false`).
+    pub whole: bool,
+    /// Takes what no source can pay. Without it, such a take is denied.
+    pub overage: Option<AccountKey>,
+    pub caps: Vec<CapLeg>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub account: AccountKey,
+    /// `None` is unlimited.
+    pub limit: Option<Micros>,
+    /// What this entry may give at the most, whatever is left.
+    pub at_most: Option<Micros>,
+    pub carry: Option<Carry>,
+}
+
+/// Raises a source's limit by what another account left unused, up to `cap` (P4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carry {
+    pub account: AccountKey,
+    pub limit: Micros,
+    pub cap: Micros,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapLeg {
+    pub account: AccountKey,
+    pub amount: Micros,
+    /// `None` counts and never refuses: what has happened is booked.
+    pub limit: Option<Micros>,
+    /// Whether to exceed the limit is refused, or only told.
+    pub enforced: bool,
+    pub lapses: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    pub state: State,
+    /// From the store's now on; `None` keeps the deadline. A deadline never moves back.
+    pub ttl: Option<SignedDuration>,
+    pub detail: Arc<Detail>,
+    pub event: EventKind,
+}
+
+/// What the ledger says to a transaction, in order of precedence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// This id was used for this very request; nothing changed.
+    Replayed(Arc<Row>),
+    /// This id was used for another request; nothing changed.
+    IdReused(Arc<Row>),
+    /// The reservation is no longer as expected (`None`: it is unknown). Look again, and decide anew.
+    StaleReservation(Option<Arc<Row>>),
+    /// The subject's document has changed. Load it, and judge anew.
+    StaleDocument,
+    /// The store's now lies outside `valid`. Judge anew at this instant.
+    StalePeriod {
+        now: Timestamp,
+    },
+    /// The sources are short or a cap is reached; nothing changed.
+    Denied(Denied),
+    /// An account would exceed the largest amount; nothing changed.
+    AccountFull(AccountKey),
+    Done(Done),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The sources together cannot pay.
+    pub short: bool,
+    /// Indexes of the enforced caps that would be exceeded.
+    pub caps_reached: Vec<usize>,
+    /// The accounts as they are: one for each source, then one for each cap.
+    pub accounts: Vec<Account>,
+    /// The store's time of the answer.
+    pub now: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The reservation after the change, if the transaction had a step and was no dry run.
+    pub row: Option<Arc<Row>>,
+    pub document: Option<Arc<Document>>,
+    /// The accounts after the change (as they are, in a dry run): one for each source, then one for each cap.
+    pub accounts: Vec<Account>,
+    /// Indexes of caps that are exceeded without being enforced.
+    pub caps_warned: Vec<usize>,
+    /// The event's number, and its time.
+    pub sequence: u64,
+    pub now: Timestamp,
+}
+
+impl Source {
+    /// A source that gives up to its limit.
+    pub fn limited(account: AccountKey, limit: Option<Micros>) -> Self {
+        Self { account, limit, at_most: None, carry: None }
+    }
+
+    /// What this source could give, were it asked for all of it; `account` tells the state of an account.
+    pub fn available(&self, account: impl Fn(&AccountKey) -> Account) -> Micros {
+        let Some(limit) = self.limit else { return Micros::MAX };
+        let carried = self.carry.as_ref().map_or(Micros::ZERO, |carry| account(&carry.account).available(carry.limit).min(carry.cap));
+        account(&self.account).available(limit.checked_add(carried).unwrap_or(Micros::MAX))
+    }
+}

@@ -1,0 +1,100 @@
+//! A reservation as the policy sees it: who, what, where, and its attempts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::amount::Micros;
+use super::ids::{ActionId, CatalogVersion, GenerationId, MeterId, PlanId, Target, TierId, UserId};
+use super::price_book::CostBasis;
+use super::work::Work;
+
+/// Labels of a reservation, copied to its events.
+pub type Labels = BTreeMap<Box<str>, Box<str>>;
+
+/// What a reservation carries beside its accounts. It settles by the rates of `catalog`, whatever was loaded since (R9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail {
+    pub user: Option<UserId>,
+    pub generation: GenerationId,
+    pub action: ActionId,
+    /// `None` for a free action.
+    pub meter: Option<MeterId>,
+    pub plan: Option<PlanId>,
+    pub catalog: CatalogVersion,
+    /// When it was judged: the rates of this instant settle it.
+    pub judged_at: Timestamp,
+    pub planned_target: Option<Target>,
+    /// What was asked for and granted.
+    pub work: Work,
+    /// The first is number 1. All but the last have ended.
+    pub attempts: Vec<Attempt>,
+    pub labels: Labels,
+    pub currency: Box<str>,
+    /// The cost set aside under cost caps.
+    pub cost_reserved: Micros,
+    /// What the caller said of the end.
+    pub note: Box<str>,
+}
+
+/// One call to one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub number: u32,
+    pub reason: AttemptReason,
+    pub target: Option<Target>,
+    pub tier: Option<TierId>,
+    /// `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// Units charged for it; before the end, units expected.
+    pub units: Micros,
+    /// What the provider bills; before the end, what it is expected to.
+    pub cost: Micros,
+    /// What the planned target would have cost for the same work.
+    pub planned_cost: Micros,
+    pub basis: CostBasis,
+    /// Since when the price applies; `None` without one.
+    pub price_from: Option<Timestamp>,
+    pub start_time: Timestamp,
+    pub end_time: Option<Timestamp>,
+    /// What was made and what was billed, once known.
+    pub delivered: Option<Work>,
+    pub billed: Option<Work>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttemptReason {
+    First,
+    Retry,
+    Failover,
+    RejectedOutput,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    Accepted,
+    /// By a quality gate.
+    Rejected,
+    Failed,
+    /// By moderation.
+    Blocked,
+    Cancelled,
+    Unknown,
+    Expired,
+}
+
+impl Detail {
+    /// What all attempts cost.
+    pub fn cost_committed(&self) -> Option<Micros> {
+        self.attempts
+            .iter()
+            .filter(|attempt| attempt.outcome.is_some())
+            .try_fold(Micros::ZERO, |sum, attempt| sum.checked_add(attempt.cost))
+    }
+
+    /// The attempt that runs, or the one that ended it.
+    pub fn last_attempt(&self) -> &Attempt {
+        self.attempts.last().expect("a reservation opens with its first attempt")
+    }
+}

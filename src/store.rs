@@ -1,0 +1,59 @@
+//! Stores: where the ledger lives. Every store answers the same transactions alike; they differ in who shares them and what they survive.
+//!
+//! A store decides nothing by itself: what it is asked was judged above, what it answers is the ledger's. `Err` means "no answer", and only
+//! that meets the outage policy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
+use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+use crate::domain::subject::Document;
+
+/// What is shed first when there is more work than a store can take (W4): new holds, then reads, never a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    Reserve,
+    Read,
+    Settle,
+}
+
+/// Why a store gave no answer. Whether anything was applied is unknown unless the variant says so; asking again with the same id tells.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Not applied: the queue in front of the store is full.
+    #[error("the store has too much to do")]
+    Overloaded { retry_after: Duration },
+    #[error("the store gives no answer: {reason}")]
+    Unavailable { reason: Arc<str> },
+    /// The store does not hold what it held before (W3).
+    #[error("the store has lost data: {reason}")]
+    DataLost { reason: Arc<str> },
+    /// Not applied: the store is closing.
+    #[error("the store is closing")]
+    Closing,
+}
+
+#[async_trait::async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// One atomic step. The answer comes when what it says is as durable as the store can make it.
+    async fn execute(&self, transaction: Transaction, urgency: Urgency) -> Result<Answer, StoreError>;
+
+    async fn document(&self, subject: &SubjectId) -> Result<Option<Arc<Document>>, StoreError>;
+
+    /// Documents in the order of their subjects, those after `after`.
+    async fn documents(&self, after: Option<&SubjectId>, limit: usize) -> Result<Vec<Arc<Document>>, StoreError>;
+
+    async fn reservation(&self, subject: &SubjectId, id: &ReservationId) -> Result<Option<Arc<Row>>, StoreError>;
+
+    /// The accounts with these keys, in one consistent read; one that does not exist is empty.
+    async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError>;
+
+    /// Keeps a catalog's text, so that reservations made under it can be settled by it ever after (R9).
+    async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError>;
+
+    async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError>;
+
+    /// Finishes what was accepted and closes. Later calls answer [`StoreError::Closing`].
+    async fn close(&self);
+}
