@@ -2,15 +2,24 @@
 //!
 //! No clock, no I/O, no async, no logging, no file format: `now` is an argument and every answer is a value.
 
+pub mod administration;
 pub mod amount;
+pub mod balance;
+pub mod cap;
 pub mod catalog;
+pub mod charge;
 pub mod condition;
 pub mod counting;
+pub mod denial;
+pub mod event;
+pub mod failover;
 pub mod ids;
 pub mod ledger;
 pub mod period;
 pub mod plan;
 pub mod price_book;
+pub mod remedy;
 pub mod reservation;
+pub mod settlement;
 pub mod subject;
 pub mod work;

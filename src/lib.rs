@@ -6,6 +6,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod proto;
+pub mod service;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -28,6 +28,8 @@ pub struct Row {
     pub id: ReservationId,
     /// Rises by one with every change.
     pub version: u64,
+    /// The number of the event of its last change.
+    pub sequence: u64,
     pub state: State,
     /// Of the request that opened it, and of the one that ended it.
     pub opened_by: Fingerprint,

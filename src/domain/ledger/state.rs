@@ -199,7 +199,9 @@ impl Ledger {
                 }
             }
         };
-        Ok(Decided { row: Some(next_row(row, step, legs, now)), accounts: accounts.changed, done })
+        let row = Arc::new(Row { sequence: self.sequence + 1, ..next_row(row, step, legs, now) });
+        done.row = Some(row.clone());
+        Ok(Decided { row: Some(row), accounts: accounts.changed, done })
     }
 
     fn carry_out(
@@ -207,7 +209,7 @@ impl Ledger {
         now: Timestamp,
         transaction: &Transaction,
         accounts: Vec<(AccountKey, Account)>,
-        row: Option<Row>,
+        row: Option<Arc<Row>>,
         mut done: Done,
         changes: &mut Changes,
     ) -> Answer {
@@ -224,14 +226,13 @@ impl Ledger {
             self.put_document(document.clone());
             changes.documents.push(document.clone());
         }
-        let row = row.map(Arc::new);
         if let Some(row) = &row {
             self.put_row(subject, row.clone());
             changes.rows.push((subject.clone(), row.clone()));
         }
         let kind = transaction.step.as_ref().map_or(EventKind::SubjectChanged, |step| step.next.event);
         done.sequence = self.note(kind, subject, row.clone(), document.clone(), now, changes);
-        (done.row, done.document) = (row, document);
+        done.document = document;
         Answer::Done(done)
     }
 
@@ -266,7 +267,9 @@ impl Ledger {
             self.put_account(subject, key.clone(), account);
             changes.accounts.push((subject.clone(), key, account));
         }
-        let expired = Arc::new(Row { version: row.version + 1, state: State::Expired, settle_time: Some(now), ..(*row).clone() });
+        let expired =
+            Row { version: row.version + 1, sequence: self.sequence + 1, state: State::Expired, settle_time: Some(now), ..(*row).clone() };
+        let expired = Arc::new(expired);
         self.put_row(subject, expired.clone());
         changes.rows.push((subject.clone(), expired.clone()));
         self.note(EventKind::Expired, subject, Some(expired), None, now, changes);
@@ -331,7 +334,7 @@ impl Ledger {
 /// What a transaction leads to, worked out and not yet done.
 struct Decided {
     accounts: Vec<(AccountKey, Account)>,
-    row: Option<Row>,
+    row: Option<Arc<Row>>,
     done: Done,
 }
 
@@ -464,6 +467,7 @@ fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> R
     Row {
         id: step.id.clone(),
         version: row.map_or(1, |row| row.version + 1),
+        sequence: row.map_or(0, |row| row.sequence),
         state: step.next.state,
         opened_by: row.map_or(step.fingerprint, |row| row.opened_by),
         settled_by: ended.then_some(step.fingerprint),

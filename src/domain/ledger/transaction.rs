@@ -145,7 +145,7 @@ pub struct Denied {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// The reservation after the change, if the transaction had a step and was no dry run.
+    /// The reservation after the change, if the transaction had a step; in a dry run, as it would be.
     pub row: Option<Arc<Row>>,
     pub document: Option<Arc<Document>>,
     /// The accounts after the change (as they are, in a dry run): one for each source, then one for each cap.
@@ -166,7 +166,26 @@ impl Source {
     /// What this source could give, were it asked for all of it; `account` tells the state of an account.
     pub fn available(&self, account: impl Fn(&AccountKey) -> Account) -> Micros {
         let Some(limit) = self.limit else { return Micros::MAX };
-        let carried = self.carry.as_ref().map_or(Micros::ZERO, |carry| account(&carry.account).available(carry.limit).min(carry.cap));
-        account(&self.account).available(limit.checked_add(carried).unwrap_or(Micros::MAX))
+        let limit = limit.checked_add(self.carried(&account)).unwrap_or(Micros::MAX);
+        account(&self.account).available(limit)
+    }
+
+    /// What the account before left for this one.
+    pub fn carried(&self, account: impl Fn(&AccountKey) -> Account) -> Micros {
+        self.carry.as_ref().map_or(Micros::ZERO, |carry| account(&carry.account).available(carry.limit).min(carry.cap))
+    }
+}
+
+impl Take {
+    /// The accounts an answer tells of, in its order: one for each source, then one for each cap.
+    pub fn keys(&self) -> impl Iterator<Item = &AccountKey> {
+        self.sources.iter().map(|source| &source.account).chain(self.caps.iter().map(|cap| &cap.account))
+    }
+}
+
+impl CapLeg {
+    /// A leg that counts and refuses nothing: the answer tells how the account stands.
+    pub fn watch(account: AccountKey) -> Self {
+        Self { account, amount: Micros::ZERO, limit: None, enforced: false, lapses: None }
     }
 }

@@ -1,0 +1,96 @@
+//! Caps at work: which ceilings a request runs into, in which account of each, by how much (product.md chapter 4).
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::amount::Micros;
+use super::condition::Circumstances;
+use super::ids::{LABELS_MAX, MeterId, UserId};
+use super::ledger::{AccountKey, AccountKind, CapLeg};
+use super::period::{OutOfCalendar, Period, window};
+use super::plan::{Cap, CapMode, CapOf, Dimension, Window};
+use super::reservation::Labels;
+
+/// Who asks, and when.
+#[derive(Debug, Clone)]
+pub struct CapContext<'a> {
+    pub at_hand: Circumstances<'a>,
+    pub user: Option<&'a UserId>,
+    pub labels: &'a Labels,
+    pub zone: TimeZone,
+    /// The monthly period of the plan, if there is one.
+    pub period: Option<Period>,
+    pub now: Timestamp,
+}
+
+/// What a request adds under its caps.
+#[derive(Debug, Clone, Copy)]
+pub struct CapAmounts<'a> {
+    pub meter: Option<&'a MeterId>,
+    pub units: Micros,
+    pub cost: Micros,
+    /// 1 for a request; 0 where only the cost is booked, of an attempt that gave nothing.
+    pub requests: Micros,
+}
+
+/// A cap that applies, with its leg.
+#[derive(Debug, Clone)]
+pub struct ChargedCap<'c> {
+    pub cap: &'c Cap,
+    pub leg: CapLeg,
+    pub dimensions: Vec<(Box<str>, Box<str>)>,
+    /// First and first-no-more instant of its window.
+    pub window: Option<(Timestamp, Timestamp)>,
+}
+
+/// The caps of `caps` that apply, each with what this request adds to it.
+pub fn charged_caps<'c>(
+    caps: impl Iterator<Item = &'c Cap>,
+    context: &CapContext<'_>,
+    amounts: &CapAmounts<'_>,
+) -> Result<Vec<ChargedCap<'c>>, OutOfCalendar> {
+    let mut charged = Vec::new();
+    for cap in caps.filter(|cap| cap.when.holds(&context.at_hand)) {
+        let amount = match &cap.of {
+            CapOf::Units(meter) if amounts.meter == Some(meter) => amounts.units,
+            CapOf::Units(_) => continue,
+            CapOf::Cost => amounts.cost,
+            CapOf::Requests | CapOf::InFlight => amounts.requests,
+        };
+        let window = match (cap.per, context.period) {
+            (Window::Period, Some(period)) => Some((period.start, period.end)),
+            // Without a plan the months of the calendar are the periods.
+            (Window::Period, None) => window(Window::Month, context.now, &context.zone)?,
+            (other, _) => window(other, context.now, &context.zone)?,
+        };
+        let dimensions = dimensions(cap, context);
+        let kind = if cap.of == CapOf::InFlight { AccountKind::LevelCap } else { AccountKind::FlowCap };
+        let values = dimensions.iter().map(|(_, value)| &**value);
+        let account = AccountKey::cap(kind, &cap.id, window.map(|(start, _)| start), values);
+        let leg =
+            CapLeg { account, amount, limit: Some(cap.limit), enforced: cap.mode == CapMode::Enforce, lapses: window.map(|(_, end)| end) };
+        charged.push(ChargedCap { cap, leg, dimensions, window });
+    }
+    Ok(charged)
+}
+
+fn dimensions(cap: &Cap, context: &CapContext<'_>) -> Vec<(Box<str>, Box<str>)> {
+    debug_assert!(cap.by.len() <= LABELS_MAX + 5, "a catalog names each dimension once");
+    let at_hand = &context.at_hand;
+    let value = |dimension: &Dimension| match dimension {
+        Dimension::User => ("user", context.user.map_or("", UserId::as_str)),
+        Dimension::Provider => ("provider", at_hand.target.map_or("", |target| target.provider.as_str())),
+        Dimension::Model => ("model", at_hand.target.map_or("", |target| target.model.as_str())),
+        Dimension::Tier => ("tier", at_hand.tier.map_or("", |tier| tier.as_str())),
+        Dimension::Action => ("action", at_hand.action.as_str()),
+        Dimension::Label(_) => ("label", ""),
+    };
+    let pair = |dimension: &Dimension| match dimension {
+        Dimension::Label(key) => (key.clone(), context.labels.get(key).cloned().unwrap_or_default()),
+        named => {
+            let (name, value) = value(named);
+            (Box::from(name), Box::from(value))
+        }
+    };
+    cap.by.iter().map(pair).collect()
+}

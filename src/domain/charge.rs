@@ -1,0 +1,364 @@
+//! Charging: from what is asked to everything a decision needs. Pure, and the only place where plan, price, count and caps meet.
+//!
+//! A charge is judged once, under one catalog and one version of the subject's document, and says so in its transaction. Whether the
+//! units are there is not decided here: that is the ledger's step.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::amount::Micros;
+use super::cap::{CapAmounts, CapContext, ChargedCap, charged_caps};
+use super::catalog::Catalog;
+use super::condition::Circumstances;
+use super::counting::{Action, WorkError};
+use super::denial::{DenialReason, Violation};
+use super::failover;
+use super::ids::{ActionId, AttributeId, GenerationId, MeasureId, MeterId, PlanId, ReservationId, Target, TierId, UserId};
+use super::ledger::{AccountKey, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Side, State, Step, Take, Transaction};
+use super::period::OutOfCalendar;
+use super::plan::Features;
+use super::price_book::{CostBasis, PriceError, Priced};
+use super::reservation::{Attempt, AttemptReason, Detail, Labels};
+use super::subject::{Document, PayingSource, Seat, View};
+use super::work::Work;
+
+/// What is asked, by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub user: Option<&'a UserId>,
+    pub action: &'a ActionId,
+    pub target: Option<&'a Target>,
+    /// What the customer chose, where `target` differs from it.
+    pub planned_target: Option<&'a Target>,
+    /// Where a retry may go: the hold is sized for the dearest of them that the policy allows.
+    pub fallbacks: &'a [Target],
+    pub work: &'a Work,
+    pub labels: &'a Labels,
+}
+
+/// A field that says something impossible. Never counted as zero (R10).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidField {
+    pub field: String,
+    pub problem: String,
+}
+
+/// Why there is no charge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChargeError {
+    #[error(transparent)]
+    Invalid(#[from] InvalidField),
+    #[error("the time {0}")]
+    Calendar(#[from] OutOfCalendar),
+}
+
+/// What a request counts, costs and may draw on.
+#[derive(Debug, Clone)]
+pub struct Charge<'c> {
+    pub action: &'c Action,
+    pub plan: Option<&'c PlanId>,
+    /// The first attempt, with its expected units and cost.
+    pub attempt: Attempt,
+    /// To be set aside: those of the target, or of a dearer fallback.
+    pub units: Micros,
+    pub cost: Micros,
+    pub sources: Vec<PayingSource>,
+    pub overage: Option<AccountKey>,
+    pub whole: bool,
+    pub caps: Vec<ChargedCap<'c>>,
+    pub seat: Seat,
+    /// What stands against the request whatever the balance.
+    pub violations: Vec<Violation>,
+    /// The store times for which the accounts named here are the right ones.
+    pub valid: (Timestamp, Timestamp),
+    pub now: Timestamp,
+}
+
+/// What a work means at one target.
+#[derive(Debug, Clone)]
+pub(super) struct AtTarget {
+    pub units: Micros,
+    pub priced: Priced,
+    /// The target has no price, and the book refuses those.
+    pub refused: bool,
+}
+
+impl InvalidField {
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+
+    pub(super) fn of_work(error: WorkError, field: &str) -> Self {
+        Self::new(format!("{field}.{}", error.path), error.problem)
+    }
+}
+
+/// Looks an action up, and refuses a work it does not declare.
+pub fn checked_action<'c>(catalog: &'c Catalog, id: &ActionId, work: &Work, field: &str) -> Result<&'c Action, InvalidField> {
+    let action = catalog.actions.get(id).ok_or_else(|| {
+        let known: Vec<_> = catalog.actions.keys().map(|known| format!("`{known}`")).collect();
+        InvalidField::new("action", format!("`{id}` is not in the catalog; it has {}", known.join(", ")))
+    })?;
+    action.check(work).map_err(|error| InvalidField::of_work(error, field))?;
+    Ok(action)
+}
+
+/// Counts and prices a work at a target. Without a target there is no provider, and no cost.
+pub(super) fn at_target(
+    catalog: &Catalog,
+    action: &Action,
+    plan: Option<&PlanId>,
+    target: Option<&Target>,
+    work: (&Work, &str),
+    now: Timestamp,
+) -> Result<AtTarget, InvalidField> {
+    let (work, field) = work;
+    let tier = target.and_then(|target| catalog.price_book.tier(target));
+    let units = units_of(action, &Circumstances { action: &action.id, target, tier, plan }, work, field)?;
+    let unpriced = |tier: Option<&TierId>| Priced { cost: Micros::ZERO, tier: tier.cloned(), basis: CostBasis::None, from: None };
+    let Some(target) = target else {
+        return Ok(AtTarget { units, priced: unpriced(None), refused: false });
+    };
+    match catalog.price_book.price(&action.id, target, work, now) {
+        Ok(priced) => Ok(AtTarget { units, priced, refused: false }),
+        Err(PriceError::Unpriced { .. }) => Ok(AtTarget { units, priced: unpriced(tier), refused: true }),
+        Err(PriceError::Work(error)) => Err(InvalidField::of_work(error, field)),
+    }
+}
+
+pub(super) fn units_of(action: &Action, at_hand: &Circumstances<'_>, work: &Work, field: &str) -> Result<Micros, InvalidField> {
+    action.count(at_hand, work, |_| {}).map_err(|error| InvalidField::of_work(error, field))
+}
+
+impl<'c> Charge<'c> {
+    /// Judges what is asked of a subject, under a catalog.
+    pub fn judge(catalog: &'c Catalog, view: &View<'c>, ask: &Ask<'_>) -> Result<Self, ChargeError> {
+        let action = checked_action(catalog, ask.action, ask.work, "work")?;
+        let plan = view.plan.as_ref().map(|active| &active.plan.id);
+        let price = |target| at_target(catalog, action, plan, target, (ask.work, "work"), view.now);
+        let here = price(ask.target)?;
+        let planned_target = ask.planned_target.or(ask.target);
+        let planned = if planned_target == ask.target { here.clone() } else { price(planned_target)? };
+        let attempt = Attempt {
+            number: 1,
+            reason: AttemptReason::First,
+            target: ask.target.cloned(),
+            tier: here.priced.tier.clone(),
+            outcome: None,
+            units: here.units,
+            cost: here.priced.cost,
+            planned_cost: planned.priced.cost,
+            basis: here.priced.basis,
+            price_from: here.priced.from,
+            start_time: view.now,
+            end_time: None,
+            delivered: None,
+            billed: None,
+        };
+        let mut charge = Self {
+            action,
+            plan,
+            units: here.units,
+            cost: here.priced.cost,
+            sources: Vec::new(),
+            overage: None,
+            whole: view.plan.as_ref().is_some_and(|active| active.terms.whole),
+            caps: Vec::new(),
+            seat: Seat::None,
+            violations: violations(view, action, ask, &here, &planned),
+            valid: (Timestamp::MIN, Timestamp::MAX),
+            now: view.now,
+            attempt,
+        };
+        for target in ask.fallbacks {
+            charge.make_room_for(view, &price(Some(target))?, planned.priced.cost);
+        }
+        if let Some(meter) = action.meter() {
+            charge.draw_on(catalog, view, meter, ask)?;
+        }
+        Ok(charge)
+    }
+
+    /// Sizes the hold for a fallback that the plan and its failover policy allow.
+    fn make_room_for(&mut self, view: &View<'_>, there: &AtTarget, planned_cost: Micros) {
+        let allowed = view.plan.as_ref().is_none_or(|active| {
+            let step = failover::Step { tier: there.priced.tier.as_ref(), cost: there.priced.cost, planned_cost };
+            tier_violation(&active.terms.features, there).is_none() && active.terms.failover.violations(step).is_empty()
+        });
+        if allowed && !there.refused {
+            self.units = self.units.max(there.units);
+            self.cost = self.cost.max(there.priced.cost);
+        }
+    }
+
+    /// Finds the sources and caps of a metered action, and for how long they are the right ones.
+    fn draw_on(&mut self, catalog: &'c Catalog, view: &View<'c>, meter: &MeterId, ask: &Ask<'_>) -> Result<(), ChargeError> {
+        let (sources, until) = view.sources(meter, ask.user)?;
+        self.sources = sources;
+        self.overage = Some(view.overage(meter));
+        let context = self.cap_context(view, ask);
+        let amounts = CapAmounts { meter: Some(meter), units: self.units, cost: self.cost, requests: Micros::ONE_UNIT };
+        let plan_caps = view.plan.as_ref().map_or(&[][..], |active| &active.terms.caps);
+        let caps = charged_caps(catalog.caps.iter().chain(plan_caps), &context, &amounts)?;
+        let windows = caps.iter().filter_map(|cap| cap.window);
+        let period = view.plan.as_ref().map(|active| (active.period.start, active.period.end));
+        for (start, end) in windows.chain(period) {
+            self.valid = (self.valid.0.max(start), self.valid.1.min(end));
+        }
+        self.valid.1 = until.map_or(self.valid.1, |until| self.valid.1.min(until));
+        self.caps = caps;
+        self.seat = if self.units.is_zero() { Seat::None } else { view.seat(meter, ask.user) };
+        if self.seat == Seat::Exhausted {
+            let user = ask.user.map_or("", UserId::as_str);
+            self.violations.push(Violation::of(DenialReason::SeatsExhausted, "seats", &[("user", user)]));
+        }
+        Ok(())
+    }
+
+    fn cap_context<'a>(&'a self, view: &View<'_>, ask: &Ask<'a>) -> CapContext<'a> {
+        CapContext {
+            at_hand: Circumstances { action: ask.action, target: ask.target, tier: self.attempt.tier.as_ref(), plan: self.plan },
+            user: ask.user,
+            labels: ask.labels,
+            zone: view.zone.clone(),
+            period: view.plan.as_ref().map(|active| active.period),
+            now: view.now,
+        }
+    }
+
+    /// The accounts whose state an answer should tell beside those it takes from.
+    fn watched(&self) -> impl Iterator<Item = CapLeg> {
+        let carried = self.sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| &carry.account);
+        self.overage.iter().chain(carried).cloned().map(CapLeg::watch)
+    }
+
+    /// The take of this charge: of `units` and under its caps, `overage` only where what happened must be booked.
+    pub fn take(&self, overage: Option<AccountKey>) -> Take {
+        Take {
+            units: self.units,
+            sources: self.sources.iter().map(|source| source.source.clone()).collect(),
+            whole: self.whole && overage.is_none(),
+            overage,
+            caps: self.caps.iter().map(|cap| cap.leg.clone()).chain(self.watched()).collect(),
+        }
+    }
+
+    /// What the reservation will carry.
+    pub fn detail(&self, catalog: &Catalog, ask: &Ask<'_>, generation: GenerationId) -> Detail {
+        Detail {
+            user: ask.user.cloned(),
+            generation,
+            action: ask.action.clone(),
+            meter: self.action.meter().cloned(),
+            plan: self.plan.cloned(),
+            catalog: catalog.version.clone(),
+            judged_at: self.now,
+            planned_target: ask.planned_target.or(ask.target).cloned(),
+            work: ask.work.clone(),
+            attempts: vec![self.attempt.clone()],
+            labels: ask.labels.clone(),
+            currency: catalog.price_book.currency.clone(),
+            cost_reserved: self.cost,
+            note: Box::default(),
+        }
+    }
+
+    /// The transaction that sets this charge aside under a new id.
+    pub fn hold(&self, opening: Opening, view: &View<'_>, ttl: SignedDuration) -> Transaction {
+        Transaction {
+            subject: opening.subject,
+            judged_by: Some(view.version()),
+            valid: Some(self.valid),
+            dry_run: opening.dry_run,
+            document: self.seated(view, opening.user.as_ref()),
+            step: Some(Step {
+                id: opening.id,
+                fingerprint: opening.fingerprint,
+                expected: Expected::Absent,
+                movement: Movement::Move { take: self.take(None), into: Side::Reserved },
+                next: Next { state: State::Held, ttl: Some(ttl), detail: Arc::new(opening.detail), event: EventKind::Reserved },
+            }),
+        }
+    }
+
+    /// The document with the caller's user seated, when this call is their first.
+    pub(super) fn seated(&self, view: &View<'_>, user: Option<&UserId>) -> Option<Arc<Document>> {
+        let (Seat::Taken, Some(document), Some(user)) = (self.seat, view.document, user) else { return None };
+        let mut document = document.clone();
+        let subscription = document.subscription.as_mut()?;
+        subscription.occupied.insert(user.clone(), view.now);
+        Some(Arc::new(document))
+    }
+}
+
+/// What a new row of the ledger opens with.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub subject: super::ids::SubjectId,
+    pub user: Option<UserId>,
+    pub id: ReservationId,
+    pub fingerprint: Fingerprint,
+    pub detail: Detail,
+    pub dry_run: bool,
+}
+
+fn violations(view: &View<'_>, action: &Action, ask: &Ask<'_>, here: &AtTarget, planned: &AtTarget) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if view.is_suspended() {
+        violations.push(Violation::of(DenialReason::SubjectSuspended, "subject", &[]));
+    }
+    if !view.is_known() {
+        violations.push(Violation::of(DenialReason::NoSubscription, "subscription", &[]));
+    }
+    if let Some(active) = &view.plan {
+        violations.extend(feature_violations(&active.terms.features, action, ask));
+        violations.extend(tier_violation(&active.terms.features, here));
+        if ask.planned_target.is_some_and(|planned| Some(planned) != ask.target) && !here.refused && !planned.refused {
+            let step = failover::Step { tier: here.priced.tier.as_ref(), cost: here.priced.cost, planned_cost: planned.priced.cost };
+            violations.extend(active.terms.failover.violations(step));
+        }
+    }
+    for (target, refused) in
+        [(ask.target, here.refused), (ask.planned_target.filter(|planned| Some(*planned) != ask.target), planned.refused)]
+    {
+        if let Some(target) = target.filter(|_| refused) {
+            let of = [("provider", target.provider.as_str()), ("model", target.model.as_str())];
+            violations.push(Violation::of(DenialReason::UnpricedTarget, "price", &of));
+        }
+    }
+    violations
+}
+
+/// Credits never unlock features: these gate before any balance is looked at (P10).
+fn feature_violations(features: &Features, action: &Action, ask: &Ask<'_>) -> Vec<Violation> {
+    let of = |name: &str, key: &str, value: &str| Violation::of(DenialReason::FeatureNotInPlan, name, &[(key, value)]);
+    let mut violations = Vec::new();
+    if features.actions.as_ref().is_some_and(|actions| !actions.contains(&action.id)) {
+        violations.push(of("actions", "action", action.id.as_str()));
+    }
+    for item in &ask.work.items {
+        for (name, value) in &item.attributes {
+            if features.attributes.get(name).is_some_and(|allowed| !allowed.contains(value)) {
+                violations.push(of(AttributeId::as_str(name), name.as_str(), value));
+            }
+        }
+        for (name, value) in &item.measures {
+            if features.measures.get(name).is_some_and(|most| value > most) {
+                violations.push(of(MeasureId::as_str(name), name.as_str(), &value.to_string()));
+            }
+        }
+    }
+    violations.sort_by(|left, right| (&left.name, &left.dimensions).cmp(&(&right.name, &right.dimensions)));
+    violations.dedup();
+    violations
+}
+
+fn tier_violation(features: &Features, here: &AtTarget) -> Option<Violation> {
+    let tiers = features.tiers.as_ref()?;
+    match &here.priced.tier {
+        Some(tier) if !tiers.contains(tier) => Some(Violation::of(DenialReason::FeatureNotInPlan, "tiers", &[("tier", tier.as_str())])),
+        _ => None,
+    }
+}

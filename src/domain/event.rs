@@ -1,0 +1,73 @@
+//! Cost events: what one attempt used, cost and shifted (C4). Derived from the ledger's own events, so neither can be without the other.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::amount::Micros;
+use super::ids::SubjectId;
+use super::ledger::{Row, State};
+use super::price_book::CostBasis;
+use super::reservation::{Attempt, Detail, Outcome};
+
+/// One closed attempt. Who, where and why are in `detail` and `attempt`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CostEvent {
+    /// The ledger's own number of the change; it names the event and orders the stream.
+    pub sequence: u64,
+    pub time: Timestamp,
+    pub subject: SubjectId,
+    pub row: Arc<Row>,
+    pub attempt: Attempt,
+    pub late: bool,
+    pub overage: Micros,
+}
+
+impl CostEvent {
+    /// The cost event of a reservation that has ended; a held one has none yet.
+    pub fn of_row(subject: &SubjectId, row: &Arc<Row>) -> Option<Self> {
+        let time = row.settle_time?;
+        Some(Self {
+            sequence: row.sequence,
+            time,
+            subject: subject.clone(),
+            attempt: closed_attempt(row),
+            late: row.late,
+            overage: row.units_overage(),
+            row: row.clone(),
+        })
+    }
+
+    pub fn detail(&self) -> &Detail {
+        &self.row.detail
+    }
+}
+
+/// The attempt that ended the reservation. An expiry is the ledger's doing: it closes the attempt that ran, at no cost known.
+pub fn closed_attempt(row: &Row) -> Attempt {
+    let last = row.detail.last_attempt().clone();
+    match row.state {
+        State::Expired => Attempt {
+            outcome: Some(Outcome::Expired),
+            units: Micros::ZERO,
+            cost: Micros::ZERO,
+            planned_cost: Micros::ZERO,
+            basis: CostBasis::None,
+            end_time: row.settle_time,
+            ..last
+        },
+        State::Held | State::Committed | State::Released => last,
+    }
+}
+
+impl Attempt {
+    /// What it cost above the planned target, in micro-units of the currency; below zero when it was cheaper.
+    pub fn cost_shift_micros(&self) -> i64 {
+        self.cost.get() - self.planned_cost.get()
+    }
+
+    /// Whether it ran elsewhere than planned.
+    pub fn is_failover(&self, detail: &Detail) -> bool {
+        self.target.is_some() && detail.planned_target.is_some() && self.target != detail.planned_target
+    }
+}

@@ -1,0 +1,265 @@
+//! Settlements: what becomes of a hold when the model has run, and usage that never had one (L3, L4, L6, L13).
+//!
+//! The quota side and the cost side are settled in one step and may disagree: an attempt that gave the customer nothing still books what
+//! the provider billed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::amount::Micros;
+use super::cap::{CapAmounts, CapContext, charged_caps};
+use super::catalog::Catalog;
+use super::charge::{Charge, ChargeError, Opening, at_target, checked_action};
+use super::condition::Circumstances;
+use super::ids::SubjectId;
+use super::ledger::{
+    AccountKey, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
+};
+use super::plan::CapOf;
+use super::price_book::CostBasis;
+use super::reservation::{Attempt, Detail, Outcome};
+use super::subject::{PayingSource, View};
+use super::work::Work;
+
+/// How a reservation ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// With what was delivered; `None` is what was asked for.
+    Commit {
+        delivered: Option<Work>,
+    },
+    Release {
+        outcome: Outcome,
+        note: Box<str>,
+    },
+}
+
+/// What the provider bills, as far as the caller knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Billing {
+    pub work: Option<Work>,
+    pub cost: Option<Micros>,
+}
+
+/// A settlement request against a reservation as it was last seen.
+#[derive(Debug, Clone)]
+pub struct Settlement<'a> {
+    pub subject: &'a SubjectId,
+    pub row: &'a Row,
+    pub ending: &'a Ending,
+    pub billing: &'a Billing,
+    pub fingerprint: Fingerprint,
+}
+
+/// A settlement worked out, with the sources a balance tells of.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub transaction: Transaction,
+    pub sources: Vec<PayingSource>,
+    pub overage: Option<AccountKey>,
+}
+
+impl Settlement<'_> {
+    /// Works out the transaction, at the rates of `pinned`, the catalog the reservation was made under (R9). `view` is the subject now,
+    /// `then` at the instant the reservation was judged.
+    pub fn work_out(&self, pinned: &Catalog, view: &View<'_>, then: &View<'_>) -> Result<Settled, ChargeError> {
+        let detail = &self.row.detail;
+        let (units, attempt) = self.close_attempt(pinned, view.now)?;
+        let sources = match &detail.meter {
+            Some(meter) => view.sources(meter, detail.user.as_ref())?.0,
+            None => Vec::new(),
+        };
+        let overage = detail.meter.as_ref().map(|meter| then.overage(meter));
+        let carried = sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| carry.account.clone());
+        let watched = overage.iter().cloned().chain(carried).map(CapLeg::watch);
+        let requests = if matches!(self.ending, Ending::Commit { .. }) { Micros::ONE_UNIT } else { Micros::ZERO };
+        let amounts = CapAmounts { meter: detail.meter.as_ref(), units, cost: attempt.cost, requests };
+        let caps = booked_caps(pinned, detail, then, &amounts)?;
+        let own = self.own_sources(then)?;
+        let take = Take {
+            units,
+            sources: own.into_iter().chain(sources.iter().map(|source| source.source.clone())).collect(),
+            whole: false,
+            overage: overage.clone(),
+            caps: caps.into_iter().chain(watched).collect(),
+        };
+        let (state, event) = match self.ending {
+            Ending::Commit { .. } => (State::Committed, EventKind::Committed),
+            Ending::Release { .. } => (State::Released, EventKind::Released),
+        };
+        let transaction = Transaction {
+            subject: self.subject.clone(),
+            judged_by: None,
+            valid: None,
+            dry_run: false,
+            document: None,
+            step: Some(Step {
+                id: self.row.id.clone(),
+                fingerprint: self.fingerprint,
+                expected: Expected::Version(self.row.version),
+                movement: Movement::Move { take, into: Side::Committed },
+                next: Next { state, ttl: None, detail: Arc::new(self.closed(attempt)), event },
+            }),
+        };
+        Ok(Settled { transaction, sources, overage })
+    }
+
+    /// Closes the attempt that runs: its units, its cost, its outcome.
+    fn close_attempt(&self, pinned: &Catalog, now: Timestamp) -> Result<(Micros, Attempt), ChargeError> {
+        let detail = &self.row.detail;
+        let (outcome, delivered) = match self.ending {
+            Ending::Commit { delivered } => (Outcome::Accepted, Some(delivered.as_ref().unwrap_or(&detail.work))),
+            Ending::Release { outcome, .. } => (*outcome, None),
+        };
+        let mut attempt = detail.last_attempt().clone();
+        let action = checked_action(pinned, &detail.action, delivered.unwrap_or(&detail.work), "work")?;
+        let nothing = Work::default();
+        let at = |target, work| at_target(pinned, action, detail.plan.as_ref(), target, work, detail.judged_at);
+        let units = at(attempt.target.as_ref(), (delivered.unwrap_or(&nothing), "work"))?.units;
+        book_cost(pinned, detail, &mut attempt, delivered, outcome, self.billing)?;
+        attempt.units = units;
+        attempt.outcome = Some(outcome);
+        attempt.end_time = Some(now.max(attempt.start_time));
+        attempt.delivered = delivered.cloned();
+        Ok((units, attempt))
+    }
+
+    fn closed(&self, attempt: Attempt) -> Detail {
+        let mut detail = (*self.row.detail).clone();
+        if let Some(last) = detail.attempts.last_mut() {
+            *last = attempt;
+        }
+        if let Ending::Release { note, .. } = self.ending {
+            detail.note = note.clone();
+        }
+        detail
+    }
+
+    /// The receipt's own accounts, each for what it gave. A hold's units are promised, so no limit is asked; after an expiry they were
+    /// given back, and only what is left there can be had.
+    fn own_sources(&self, then: &View<'_>) -> Result<Vec<Source>, ChargeError> {
+        let legs = self.row.legs.iter().filter(|leg| leg.account.kind().pays() && !leg.held.is_zero());
+        if self.row.state == State::Held {
+            return Ok(legs.map(|leg| Source { at_most: Some(leg.held), ..Source::limited(leg.account.clone(), None) }).collect());
+        }
+        let detail = &self.row.detail;
+        let known = match &detail.meter {
+            Some(meter) => then.sources(meter, detail.user.as_ref())?.0,
+            None => Vec::new(),
+        };
+        let still = legs.filter_map(|leg| {
+            let source = known.iter().find(|source| source.source.account == leg.account)?;
+            Some(Source { at_most: Some(leg.held), ..source.source.clone() })
+        });
+        Ok(still.collect())
+    }
+}
+
+/// The transaction that books usage which never had a hold: always recorded, as overage where no source can pay (L13).
+pub fn record(
+    catalog: &Catalog,
+    view: &View<'_>,
+    charge: &mut Charge<'_>,
+    outcome: Outcome,
+    billing: &Billing,
+    mut opening: Opening,
+) -> Result<Transaction, ChargeError> {
+    let accepted = outcome == Outcome::Accepted;
+    let delivered = accepted.then(|| opening.detail.work.clone());
+    let mut attempt = charge.attempt.clone();
+    book_cost(catalog, &opening.detail, &mut attempt, delivered.as_ref(), outcome, billing)?;
+    charge.units = if accepted { attempt.units } else { Micros::ZERO };
+    attempt.units = charge.units;
+    attempt.outcome = Some(outcome);
+    attempt.end_time = Some(view.now);
+    attempt.delivered = delivered;
+    let mut take = charge.take(charge.overage.clone());
+    let requests = if accepted { Micros::ONE_UNIT } else { Micros::ZERO };
+    let amounts = CapAmounts { meter: opening.detail.meter.as_ref(), units: charge.units, cost: attempt.cost, requests };
+    take.caps.retain(|cap| cap.limit.is_none());
+    take.caps.extend(booked_caps(catalog, &opening.detail, view, &amounts)?);
+    opening.detail.cost_reserved = Micros::ZERO;
+    opening.detail.attempts = vec![attempt];
+    Ok(Transaction {
+        subject: opening.subject,
+        judged_by: Some(view.version()),
+        valid: Some(charge.valid),
+        dry_run: false,
+        document: None,
+        step: Some(Step {
+            id: opening.id,
+            fingerprint: opening.fingerprint,
+            expected: Expected::Absent,
+            movement: Movement::Move { take, into: Side::Committed },
+            next: Next { state: State::Committed, ttl: None, detail: Arc::new(opening.detail), event: EventKind::Recorded },
+        }),
+    })
+}
+
+/// Books what the provider bills for an attempt. What the caller says goes first: a cost, then a work; else the outcome decides.
+fn book_cost(
+    catalog: &Catalog,
+    detail: &Detail,
+    attempt: &mut Attempt,
+    delivered: Option<&Work>,
+    outcome: Outcome,
+    billing: &Billing,
+) -> Result<(), ChargeError> {
+    let nothing = Work::default();
+    let (work, field) = match (&billing.work, delivered, outcome) {
+        (Some(billed), _, _) => (billed, "billed_work"),
+        (None, Some(delivered), _) => (delivered, "work"),
+        // A quality gate saw outputs, and an unknown outcome may have made them; the others gave none.
+        (None, None, Outcome::Rejected | Outcome::Unknown) => (&detail.work, "work"),
+        (None, None, _) => (&nothing, "work"),
+    };
+    let action = checked_action(catalog, &detail.action, work, field)?;
+    let price =
+        |target: Option<&super::ids::Target>| at_target(catalog, action, detail.plan.as_ref(), target, (work, field), detail.judged_at);
+    let here = price(attempt.target.as_ref())?;
+    let planned = if detail.planned_target == attempt.target { here.clone() } else { price(detail.planned_target.as_ref())? };
+    // Work that has no price was made all the same: what was expected of the attempt is the best that is known.
+    let expected = (attempt.cost, attempt.planned_cost);
+    (attempt.cost, attempt.basis) = if here.refused { (expected.0, CostBasis::Estimated) } else { (here.priced.cost, here.priced.basis) };
+    attempt.planned_cost = if planned.refused { expected.1 } else { planned.priced.cost };
+    attempt.price_from = here.priced.from.or(attempt.price_from);
+    if work.items.is_empty() {
+        (attempt.cost, attempt.planned_cost, attempt.basis) = (Micros::ZERO, Micros::ZERO, CostBasis::None);
+    }
+    if outcome == Outcome::Unknown && billing.work.is_none() {
+        attempt.basis = CostBasis::Estimated;
+    }
+    if let Some(cost) = billing.cost {
+        (attempt.cost, attempt.basis) = (cost, CostBasis::Billed);
+    }
+    attempt.billed = Some(work.clone());
+    Ok(())
+}
+
+/// The caps a settlement books under: those of the reservation, in the windows of the reservation (P5). They refuse nothing any more.
+fn booked_caps(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &CapAmounts<'_>) -> Result<Vec<CapLeg>, ChargeError> {
+    if detail.meter.is_none() {
+        return Ok(Vec::new());
+    }
+    let attempt = detail.last_attempt();
+    let context = CapContext {
+        at_hand: Circumstances {
+            action: &detail.action,
+            target: attempt.target.as_ref(),
+            tier: attempt.tier.as_ref(),
+            plan: detail.plan.as_ref(),
+        },
+        user: detail.user.as_ref(),
+        labels: &detail.labels,
+        zone: then.zone.clone(),
+        period: then.plan.as_ref().map(|active| active.period),
+        now: detail.judged_at,
+    };
+    let day = context.period.map(|period| period.day);
+    let plan = detail.plan.as_ref().and_then(|plan| catalog.plans.get(plan));
+    let plan_caps = plan.zip(day).map_or(&[][..], |(plan, day)| &plan.terms_on(day).caps);
+    let caps = charged_caps(catalog.caps.iter().chain(plan_caps), &context, amounts)?;
+    let flows = caps.into_iter().filter(|charged| charged.cap.of != CapOf::InFlight);
+    Ok(flows.map(|charged| CapLeg { limit: None, enforced: false, ..charged.leg }).collect())
+}

@@ -1,0 +1,144 @@
+//! The service: one method for each thing a caller can ask, each a straight line: look, judge, ask the store once, say what it means.
+//!
+//! It holds the policy's loop and nothing else: rules are in `domain`, arithmetic is in the store's ledger, wire types are in `grpc`.
+//! A judgement that turns out stale is made again, a bounded number of times.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use moka::sync::Cache;
+
+use crate::clock::Clock;
+use crate::domain::balance::{Balance, Snapshot};
+use crate::domain::catalog::Catalog;
+use crate::domain::event::CostEvent;
+use crate::domain::ids::{MeterId, SubjectId, UserId};
+use crate::domain::ledger::{Account, AccountKey, Row, Take};
+use crate::domain::subject::{Document, PayingSource, View};
+use crate::store::{Store, StoreError};
+
+mod catalogs;
+mod error;
+mod query;
+mod quote;
+mod record;
+mod reserve;
+mod settle;
+mod subjects;
+
+pub use catalogs::{Catalogs, ReadCatalog};
+pub use error::ServiceError;
+pub use query::SubjectBalance;
+pub use quote::{Offer, Quotation, QuoteCommand};
+pub use record::RecordCommand;
+pub use reserve::{ReserveCommand, Reserved};
+pub use settle::{ExtendCommand, SettleCommand, Settled};
+pub use subjects::Subject;
+
+/// How often a judgement is made anew when the store says that it was stale. Each round means that somebody else got through in between,
+/// so eight in a row is contention that the caller should hear of.
+const ROUNDS_MAX: usize = 8;
+/// Subjects whose documents are kept at hand, known or not. About 64 MiB when all are taken.
+const SUBJECTS_CACHED_MAX: u64 = 100_000;
+
+/// What may be set for all callers.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How long a hold lasts that names no ttl, and the longest it may name (L2).
+    pub ttl: SignedDuration,
+    pub ttl_max: SignedDuration,
+}
+
+/// Everything the gRPC handlers call.
+pub struct Service {
+    store: Arc<dyn Store>,
+    catalogs: Catalogs,
+    documents: Cache<SubjectId, Option<Arc<Document>>>,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+}
+
+/// A reservation with its subject, as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    pub subject: SubjectId,
+    pub row: Arc<Row>,
+}
+
+impl Service {
+    pub fn new(store: Arc<dyn Store>, catalogs: Catalogs, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+        Self { store, catalogs, documents: Cache::new(SUBJECTS_CACHED_MAX), clock, rules }
+    }
+
+    /// The catalog that judges new requests.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalogs.current()
+    }
+
+    /// The subject's document as last seen. Every decision by it carries its version, so a stale one is found out.
+    async fn cached_document(&self, subject: &SubjectId) -> Result<Option<Arc<Document>>, StoreError> {
+        if let Some(known) = self.documents.get(subject) {
+            return Ok(known);
+        }
+        let document = self.store.document(subject).await?;
+        self.documents.insert(subject.clone(), document.clone());
+        Ok(document)
+    }
+
+    /// The balance of a meter, from accounts that were just read.
+    fn balance(&self, catalog: &Catalog, meter: Option<&MeterId>, sources: &Sources, snapshot: &Snapshot) -> Vec<Balance> {
+        let balance = meter.zip(sources.overage.as_ref());
+        let balance = balance.map(|(meter, overage)| Balance::of(meter, &sources.paying, overage, snapshot, catalog.near_limit_percent));
+        balance.into_iter().collect()
+    }
+
+    /// Reads what a balance needs.
+    async fn read_accounts(&self, subject: &SubjectId, sources: &Sources) -> Result<Snapshot, StoreError> {
+        let keys = sources.keys();
+        let accounts = self.store.accounts(subject, keys.clone()).await?;
+        Ok(Snapshot::new(keys.into_iter().zip(accounts)))
+    }
+
+    fn ttl(&self, asked: Option<SignedDuration>) -> Result<SignedDuration, ServiceError> {
+        match asked {
+            None => Ok(self.rules.ttl),
+            Some(ttl) if ttl.is_positive() && ttl <= self.rules.ttl_max => Ok(ttl),
+            Some(_) => Err(ServiceError::invalid("ttl", format!("must be more than zero and at most {} s", self.rules.ttl_max.as_secs()))),
+        }
+    }
+}
+
+/// The sources of a meter for a balance, and where its overage is booked.
+#[derive(Debug, Clone, Default)]
+struct Sources {
+    paying: Vec<PayingSource>,
+    overage: Option<AccountKey>,
+}
+
+impl Sources {
+    /// Of a meter, for a user, at the instant of the view.
+    fn of(view: &View<'_>, meter: &MeterId, user: Option<&UserId>) -> Result<Self, ServiceError> {
+        Ok(Self { paying: view.sources(meter, user)?.0, overage: Some(view.overage(meter)) })
+    }
+
+    fn keys(&self) -> Vec<AccountKey> {
+        let own = self.paying.iter().map(|source| &source.source.account);
+        let carried = self.paying.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| &carry.account);
+        own.chain(carried).chain(&self.overage).cloned().collect()
+    }
+}
+
+/// The accounts an answer told of, by key.
+fn snapshot_of(take: &Take, accounts: &[Account]) -> Snapshot {
+    Snapshot::new(take.keys().cloned().zip(accounts.iter().copied()))
+}
+
+/// The cost events of a change that has just been answered, or is answered again.
+fn events_of(reservation: &Reservation) -> Vec<CostEvent> {
+    CostEvent::of_row(&reservation.subject, &reservation.row).into_iter().collect()
+}
+
+/// A view of a subject, or the error of a calendar that ends.
+fn view<'a>(catalog: &'a Catalog, document: Option<&'a Document>, now: Timestamp) -> Result<View<'a>, ServiceError> {
+    Ok(View::new(catalog, document, now)?)
+}

@@ -1,0 +1,44 @@
+//! Reads: a reservation, and what a subject has left.
+
+use std::collections::BTreeSet;
+
+use super::{Reservation, Service, ServiceError, Sources, view};
+use crate::domain::balance::Balance;
+use crate::domain::ids::{MeterId, PlanId, ReservationId, SubjectId, UserId};
+use crate::domain::period::Period;
+
+/// Every meter that a subject's plan or grants speak of.
+#[derive(Debug, Clone)]
+pub struct SubjectBalance {
+    pub balances: Vec<Balance>,
+    pub plan: Option<PlanId>,
+    pub period: Option<Period>,
+}
+
+impl Service {
+    pub async fn reservation(&self, subject: SubjectId, id: &ReservationId) -> Result<Reservation, ServiceError> {
+        let row = self.known(&subject, id).await?;
+        Ok(Reservation { subject, row })
+    }
+
+    /// What `user` may still use; without a user, what the subject shares.
+    pub async fn subject_balance(&self, subject: &SubjectId, user: Option<&UserId>) -> Result<SubjectBalance, ServiceError> {
+        let catalog = self.catalogs.current();
+        let document = self.store.document(subject).await?;
+        let view = view(&catalog, document.as_deref(), self.clock.now())?;
+        if !view.is_known() {
+            return Err(ServiceError::SubjectNotFound(subject.clone()));
+        }
+        let allowances = view.plan.iter().flat_map(|active| &active.terms.allowances).map(|allowance| &allowance.meter);
+        let grants = document.iter().flat_map(|document| &document.grants).map(|grant| &grant.meter);
+        let meters: BTreeSet<MeterId> = allowances.chain(grants).cloned().collect();
+        let mut balances = Vec::with_capacity(meters.len());
+        for meter in &meters {
+            let sources = Sources::of(&view, meter, user)?;
+            let snapshot = self.read_accounts(subject, &sources).await?;
+            balances.extend(self.balance(&catalog, Some(meter), &sources, &snapshot));
+        }
+        let (plan, period) = view.plan.map(|active| (active.plan.id.clone(), active.period)).unzip();
+        Ok(SubjectBalance { balances, plan, period })
+    }
+}

@@ -1,0 +1,115 @@
+//! `Quote`: what would this work count and cost at each of these targets, and would it be granted (C6)?
+
+use super::{ROUNDS_MAX, ReserveCommand, Service, ServiceError, view};
+use crate::domain::charge::{Charge, Opening};
+use crate::domain::denial::Denial;
+use crate::domain::ids::{ActionId, CatalogVersion, GenerationId, MeterId, ReservationId, SubjectId, Target, UserId};
+use crate::domain::ledger::{Answer, Fingerprint};
+use crate::domain::remedy::Judged;
+use crate::domain::reservation::{Attempt, Labels};
+use crate::domain::work::Work;
+use crate::store::Urgency;
+
+#[derive(Debug, Clone)]
+pub struct QuoteCommand {
+    pub subject: SubjectId,
+    pub user: Option<UserId>,
+    pub action: ActionId,
+    pub work: Work,
+    /// Empty: the action without a target.
+    pub targets: Vec<Target>,
+    pub planned_target: Option<Target>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Quotation {
+    pub offers: Vec<Offer>,
+    pub currency: Box<str>,
+    pub catalog: CatalogVersion,
+}
+
+/// One target, priced. `denial` tells why it would not be granted.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    pub target: Option<Target>,
+    pub meter: Option<MeterId>,
+    pub attempt: Attempt,
+    pub denial: Option<Denial>,
+}
+
+impl Service {
+    /// Prices each target and asks the store, without changing anything, whether it would be granted.
+    pub async fn quote(&self, command: QuoteCommand) -> Result<Quotation, ServiceError> {
+        let targets: Vec<Option<&Target>> = match command.targets.as_slice() {
+            [] => vec![None],
+            targets => targets.iter().map(Some).collect(),
+        };
+        let mut offers = Vec::with_capacity(targets.len());
+        for target in targets {
+            offers.push(self.offer(&command, target).await?);
+        }
+        let catalog = self.catalogs.current();
+        Ok(Quotation { offers, currency: catalog.price_book.currency.clone(), catalog: catalog.version.clone() })
+    }
+
+    async fn offer(&self, command: &QuoteCommand, target: Option<&Target>) -> Result<Offer, ServiceError> {
+        let reserve = as_reserve(command, target)?;
+        let mut now = self.clock.now();
+        for _ in 0..ROUNDS_MAX {
+            let catalog = self.catalogs.current();
+            let document = self.cached_document(&command.subject).await?;
+            let view = view(&catalog, document.as_deref(), now)?;
+            let ask = reserve.ask(&command.work);
+            let charge = Charge::judge(&catalog, &view, &ask)?;
+            let offer =
+                |denial| Offer { target: target.cloned(), meter: charge.action.meter().cloned(), attempt: charge.attempt.clone(), denial };
+            if !charge.violations.is_empty() {
+                return Ok(offer(Some(Denial::of(charge.violations.clone()))));
+            }
+            let opening = Opening {
+                subject: command.subject.clone(),
+                user: command.user.clone(),
+                id: reserve.id.clone(),
+                fingerprint: reserve.fingerprint,
+                detail: charge.detail(&catalog, &ask, reserve.generation.clone()),
+                dry_run: true,
+            };
+            match self.store.execute(charge.hold(opening, &view, self.rules.ttl), Urgency::Read).await? {
+                Answer::Done(_) => return Ok(offer(None)),
+                Answer::Denied(denied) => {
+                    let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
+                    return Ok(offer(Some(judged.denial(&denied)?)));
+                }
+                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StalePeriod { now: store_now } => now = store_now,
+                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
+                answer @ (Answer::Replayed(_) | Answer::IdReused(_) | Answer::StaleReservation(_)) => {
+                    return Err(ServiceError::unexpected(&answer));
+                }
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+}
+
+/// The reserve that a quote asks about, under an id that no caller can have.
+fn as_reserve(command: &QuoteCommand, target: Option<&Target>) -> Result<ReserveCommand, ServiceError> {
+    let id = format!("quote:{}", uuid::Uuid::now_v7());
+    let unusable = |error: crate::domain::ids::IdError| ServiceError::Internal(error.to_string());
+    Ok(ReserveCommand {
+        subject: command.subject.clone(),
+        user: command.user.clone(),
+        id: ReservationId::new(&id).map_err(unusable)?,
+        generation: GenerationId::new(&id).map_err(unusable)?,
+        action: command.action.clone(),
+        target: target.cloned(),
+        planned_target: command.planned_target.clone(),
+        fallbacks: Vec::new(),
+        work: command.work.clone(),
+        ttl: None,
+        accept_fewer: false,
+        validate_only: true,
+        labels: Labels::new(),
+        fingerprint: Fingerprint([0; 16]),
+    })
+}

@@ -1,0 +1,81 @@
+//! `RecordUsage`: usage that already happened, without a hold (L13).
+
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, events_of, snapshot_of, view};
+use crate::domain::charge::{Ask, Charge, Opening};
+use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
+use crate::domain::ledger::{Answer, Fingerprint, Movement, Step};
+use crate::domain::reservation::{Labels, Outcome};
+use crate::domain::settlement::{self, Billing};
+use crate::domain::work::Work;
+use crate::store::Urgency;
+
+#[derive(Debug, Clone)]
+pub struct RecordCommand {
+    pub subject: SubjectId,
+    pub user: Option<UserId>,
+    /// Shares the id space of reservations.
+    pub id: ReservationId,
+    pub generation: GenerationId,
+    pub action: ActionId,
+    pub target: Option<Target>,
+    pub work: Work,
+    pub billing: Billing,
+    pub outcome: Outcome,
+    pub labels: Labels,
+    pub fingerprint: Fingerprint,
+}
+
+impl Service {
+    /// Books usage, always: what no source can pay is overage.
+    pub async fn record_usage(&self, command: RecordCommand) -> Result<Settled, ServiceError> {
+        let mut now = self.clock.now();
+        for _ in 0..ROUNDS_MAX {
+            let catalog = self.catalogs.current();
+            let document = self.cached_document(&command.subject).await?;
+            let view = view(&catalog, document.as_deref(), now)?;
+            let ask = Ask {
+                user: command.user.as_ref(),
+                action: &command.action,
+                target: command.target.as_ref(),
+                planned_target: None,
+                fallbacks: &[],
+                work: &command.work,
+                labels: &command.labels,
+            };
+            let mut charge = Charge::judge(&catalog, &view, &ask)?;
+            let opening = Opening {
+                subject: command.subject.clone(),
+                user: command.user.clone(),
+                id: command.id.clone(),
+                fingerprint: command.fingerprint,
+                detail: charge.detail(&catalog, &ask, command.generation.clone()),
+                dry_run: false,
+            };
+            let transaction = settlement::record(&catalog, &view, &mut charge, command.outcome, &command.billing, opening)?;
+            let take = match &transaction.step {
+                Some(Step { movement: Movement::Move { take, .. }, .. }) => take.clone(),
+                _ => return Err(ServiceError::unexpected(&transaction)),
+            };
+            match self.store.execute(transaction, Urgency::Settle).await? {
+                Answer::Done(done) => {
+                    let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
+                    let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
+                    let balances = self.balance(&catalog, charge.action.meter(), &sources, &snapshot_of(&take, &done.accounts));
+                    let reservation = Reservation { subject: command.subject, row };
+                    return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false });
+                }
+                Answer::Replayed(row) => {
+                    let balances = self.balances_of_row(&command.subject, &row, &view).await?;
+                    let reservation = Reservation { subject: command.subject, row };
+                    return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true });
+                }
+                Answer::IdReused(_) => return Err(ServiceError::IdReused("usage_id")),
+                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StalePeriod { now: store_now } => now = store_now,
+                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
+                answer @ (Answer::StaleReservation(_) | Answer::Denied(_)) => return Err(ServiceError::unexpected(&answer)),
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+}

@@ -1,0 +1,165 @@
+//! `Reserve`: may this subject make this generation, and what will it cost?
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, snapshot_of, view};
+use crate::domain::balance::{Balance, Snapshot};
+use crate::domain::catalog::Catalog;
+use crate::domain::charge::{Ask, Charge, Opening};
+use crate::domain::denial::Denial;
+use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
+use crate::domain::ledger::{Answer, Denied, Done, Fingerprint, Row, Take};
+use crate::domain::remedy::Judged;
+use crate::domain::reservation::Labels;
+use crate::domain::subject::View;
+use crate::domain::work::Work;
+use crate::store::Urgency;
+
+#[derive(Debug, Clone)]
+pub struct ReserveCommand {
+    pub subject: SubjectId,
+    pub user: Option<UserId>,
+    pub id: ReservationId,
+    pub generation: GenerationId,
+    pub action: ActionId,
+    pub target: Option<Target>,
+    pub planned_target: Option<Target>,
+    pub fallbacks: Vec<Target>,
+    pub work: Work,
+    pub ttl: Option<SignedDuration>,
+    pub accept_fewer: bool,
+    pub validate_only: bool,
+    pub labels: Labels,
+    pub fingerprint: Fingerprint,
+}
+
+/// The answer to a reserve: a hold, or a denial. Both say what is left.
+#[derive(Debug, Clone)]
+pub struct Reserved {
+    pub outcome: Result<Reservation, Denial>,
+    pub balances: Vec<Balance>,
+    pub replayed: bool,
+}
+
+impl ReserveCommand {
+    pub(super) fn ask<'a>(&'a self, work: &'a Work) -> Ask<'a> {
+        Ask {
+            user: self.user.as_ref(),
+            action: &self.action,
+            target: self.target.as_ref(),
+            planned_target: self.planned_target.as_ref(),
+            fallbacks: &self.fallbacks,
+            work,
+            labels: &self.labels,
+        }
+    }
+}
+
+impl Service {
+    /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1).
+    pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
+        let ttl = self.ttl(command.ttl)?;
+        let mut work = command.work.clone();
+        let mut now = self.clock.now();
+        for _ in 0..ROUNDS_MAX {
+            let catalog = self.catalogs.current();
+            let document = self.cached_document(&command.subject).await?;
+            let view = view(&catalog, document.as_deref(), now)?;
+            let ask = command.ask(&work);
+            let charge = Charge::judge(&catalog, &view, &ask)?;
+            if !charge.violations.is_empty() {
+                return self.refuse(&command, &catalog, &charge).await;
+            }
+            let opening = Opening {
+                subject: command.subject.clone(),
+                user: command.user.clone(),
+                id: command.id.clone(),
+                fingerprint: command.fingerprint,
+                detail: charge.detail(&catalog, &ask, command.generation.clone()),
+                dry_run: command.validate_only,
+            };
+            let take = charge.take(None);
+            match self.store.execute(charge.hold(opening, &view, ttl), Urgency::Reserve).await? {
+                Answer::Done(done) => return self.granted(&command, &catalog, &charge, &take, done),
+                Answer::Denied(denied) => {
+                    let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
+                    match self.fewer(&command, &judged, &denied)? {
+                        Some(fewer) => work = fewer,
+                        None => return self.denied(&catalog, &judged, &denied),
+                    }
+                }
+                Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
+                Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
+                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StalePeriod { now: store_now } => now = store_now,
+                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
+                answer @ Answer::StaleReservation(_) => return Err(ServiceError::unexpected(&answer)),
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    fn granted(
+        &self,
+        command: &ReserveCommand,
+        catalog: &Catalog,
+        charge: &Charge<'_>,
+        take: &Take,
+        done: Done,
+    ) -> Result<Reserved, ServiceError> {
+        if let Some(document) = &done.document {
+            self.documents.insert(command.subject.clone(), Some(document.clone()));
+        }
+        let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
+        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
+        let balances = self.balance(catalog, charge.action.meter(), &sources, &snapshot_of(take, &done.accounts));
+        Ok(Reserved { outcome: Ok(Reservation { subject: command.subject.clone(), row }), balances, replayed: false })
+    }
+
+    fn denied(&self, catalog: &Catalog, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
+        let charge = judged.charge;
+        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
+        let balances = self.balance(catalog, charge.action.meter(), &sources, &judged.snapshot(denied));
+        Ok(Reserved { outcome: Err(judged.denial(denied)?), balances, replayed: false })
+    }
+
+    /// The smaller work to try instead, where the caller takes one (L11).
+    fn fewer(&self, command: &ReserveCommand, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Option<Work>, ServiceError> {
+        if !command.accept_fewer {
+            return Ok(None);
+        }
+        let count = judged.largest_count(&judged.snapshot(denied))?;
+        Ok((count > 0).then(|| judged.ask.work.first(count)))
+    }
+
+    /// Denies what the plan, the price book or the policy forbids. An id that holds something already is answered by what it holds.
+    async fn refuse(&self, command: &ReserveCommand, catalog: &Catalog, charge: &Charge<'_>) -> Result<Reserved, ServiceError> {
+        if let Some(row) = self.store.reservation(&command.subject, &command.id).await? {
+            let document = self.cached_document(&command.subject).await?;
+            let view = view(catalog, document.as_deref(), self.clock.now())?;
+            return match row.opened_by == command.fingerprint {
+                true => self.replayed(&command.subject, row, &view).await,
+                false => Err(ServiceError::IdReused("reservation_id")),
+            };
+        }
+        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
+        let snapshot = self.read_accounts(&command.subject, &sources).await?;
+        let balances = self.balance(catalog, charge.action.meter(), &sources, &snapshot);
+        Ok(Reserved { outcome: Err(Denial::of(charge.violations.clone())), balances, replayed: false })
+    }
+
+    /// The stored answer to a repeat: the reservation as it is now, with the balance of now.
+    pub(super) async fn replayed(&self, subject: &SubjectId, row: Arc<Row>, view: &View<'_>) -> Result<Reserved, ServiceError> {
+        let balances = self.balances_of_row(subject, &row, view).await?;
+        Ok(Reserved { outcome: Ok(Reservation { subject: subject.clone(), row }), balances, replayed: true })
+    }
+
+    pub(super) async fn balances_of_row(&self, subject: &SubjectId, row: &Row, view: &View<'_>) -> Result<Vec<Balance>, ServiceError> {
+        let Some(meter) = &row.detail.meter else { return Ok(Vec::new()) };
+        let sources = Sources::of(view, meter, row.detail.user.as_ref())?;
+        let snapshot: Snapshot = self.read_accounts(subject, &sources).await?;
+        Ok(self.balance(&self.catalogs.current(), Some(meter), &sources, &snapshot))
+    }
+}

@@ -1,0 +1,148 @@
+//! `Commit`, `Release` and `Extend`: what becomes of a hold.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, snapshot_of, view};
+use crate::domain::balance::Balance;
+use crate::domain::event::CostEvent;
+use crate::domain::ids::{ReservationId, SubjectId};
+use crate::domain::ledger::{Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, State, Step, Transaction};
+use crate::domain::settlement::{Billing, Ending, Settled as WorkedOut, Settlement};
+use crate::store::Urgency;
+
+#[derive(Debug, Clone)]
+pub struct SettleCommand {
+    pub subject: SubjectId,
+    pub id: ReservationId,
+    pub ending: Ending,
+    pub billing: Billing,
+    pub fingerprint: Fingerprint,
+}
+
+#[derive(Debug, Clone)]
+pub struct ExtendCommand {
+    pub subject: SubjectId,
+    pub id: ReservationId,
+    pub ttl: Option<SignedDuration>,
+    pub fingerprint: Fingerprint,
+}
+
+/// The answer to a settlement.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub reservation: Reservation,
+    pub balances: Vec<Balance>,
+    pub events: Vec<CostEvent>,
+    pub replayed: bool,
+}
+
+/// What a settlement finds.
+enum Found {
+    /// It was settled by this very request.
+    Replayed(Arc<Row>),
+    Open(Arc<Row>),
+}
+
+impl Service {
+    /// Ends a reservation. What was really used is charged, never dropped (L3); a repeat gives the stored answer (L10).
+    pub async fn settle(&self, command: SettleCommand) -> Result<Settled, ServiceError> {
+        for _ in 0..ROUNDS_MAX {
+            let row = match self.find(&command).await? {
+                Found::Replayed(row) => return self.settled_before(&command, row).await,
+                Found::Open(row) => row,
+            };
+            let current = self.catalogs.current();
+            let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
+            let document = self.cached_document(&command.subject).await?;
+            let now = view(&current, document.as_deref(), self.clock.now())?;
+            let then = view(&current, document.as_deref(), row.detail.judged_at)?;
+            let settlement = Settlement {
+                subject: &command.subject,
+                row: &row,
+                ending: &command.ending,
+                billing: &command.billing,
+                fingerprint: command.fingerprint,
+            };
+            let worked_out = settlement.work_out(&pinned, &now, &then)?;
+            match self.store.execute(worked_out.transaction.clone(), Urgency::Settle).await? {
+                Answer::Done(done) => return self.settled(&command, worked_out, done),
+                // Somebody else changed it meanwhile: look again.
+                Answer::StaleReservation(_) => {}
+                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
+                answer @ (Answer::Replayed(_)
+                | Answer::IdReused(_)
+                | Answer::StaleDocument
+                | Answer::StalePeriod { .. }
+                | Answer::Denied(_)) => return Err(ServiceError::unexpected(&answer)),
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// Lengthens a held reservation to `ttl` from now; never shortens it, so that a repeat is harmless.
+    pub async fn extend(&self, command: ExtendCommand) -> Result<Reservation, ServiceError> {
+        let ttl = self.ttl(command.ttl)?;
+        for _ in 0..ROUNDS_MAX {
+            let row = self.known(&command.subject, &command.id).await?;
+            if row.state != State::Held {
+                return Err(ServiceError::ReservationSettled(row.state));
+            }
+            let transaction = Transaction {
+                subject: command.subject.clone(),
+                judged_by: None,
+                valid: None,
+                dry_run: false,
+                document: None,
+                step: Some(Step {
+                    id: command.id.clone(),
+                    fingerprint: command.fingerprint,
+                    expected: Expected::Version(row.version),
+                    movement: Movement::Keep,
+                    next: Next { state: State::Held, ttl: Some(ttl), detail: row.detail.clone(), event: EventKind::Extended },
+                }),
+            };
+            match self.store.execute(transaction, Urgency::Settle).await? {
+                Answer::Done(Done { row: Some(row), .. }) => return Ok(Reservation { subject: command.subject, row }),
+                Answer::StaleReservation(_) => {}
+                answer => return Err(ServiceError::unexpected(&answer)),
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    pub(super) async fn known(&self, subject: &SubjectId, id: &ReservationId) -> Result<Arc<Row>, ServiceError> {
+        let row = self.store.reservation(subject, id).await?;
+        row.ok_or_else(|| ServiceError::ReservationNotFound(id.clone()))
+    }
+
+    async fn find(&self, command: &SettleCommand) -> Result<Found, ServiceError> {
+        let row = self.known(&command.subject, &command.id).await?;
+        match (row.state, &command.ending) {
+            (State::Held, _) | (State::Expired, Ending::Commit { .. }) => Ok(Found::Open(row)),
+            (State::Committed | State::Released, _) if row.settled_by == Some(command.fingerprint) => Ok(Found::Replayed(row)),
+            (state @ (State::Committed | State::Released | State::Expired), _) => Err(ServiceError::ReservationSettled(state)),
+        }
+    }
+
+    fn settled(&self, command: &SettleCommand, worked_out: WorkedOut, done: Done) -> Result<Settled, ServiceError> {
+        let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
+        let Some(Step { movement: Movement::Move { take, .. }, .. }) = &worked_out.transaction.step else {
+            return Err(ServiceError::unexpected(&done));
+        };
+        let snapshot = snapshot_of(take, &done.accounts);
+        let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
+        let balances = self.balance(&self.catalogs.current(), row.detail.meter.as_ref(), &sources, &snapshot);
+        let reservation = Reservation { subject: command.subject.clone(), row };
+        Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false })
+    }
+
+    async fn settled_before(&self, command: &SettleCommand, row: Arc<Row>) -> Result<Settled, ServiceError> {
+        let (catalog, document) = (self.catalogs.current(), self.cached_document(&command.subject).await?);
+        let view = view(&catalog, document.as_deref(), self.clock.now())?;
+        let balances = self.balances_of_row(&command.subject, &row, &view).await?;
+        let reservation = Reservation { subject: command.subject.clone(), row };
+        Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true })
+    }
+}
