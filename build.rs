@@ -26,7 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
-    tonic_prost_build::configure().btree_map(".").build_client(true).build_server(true).compile_fds_with_config(with_comments, config)?;
+    // A call that a service does not implement yet answers UNIMPLEMENTED.
+    tonic_prost_build::configure()
+        .generate_default_stubs(true)
+        .btree_map(".")
+        .build_client(true)
+        .build_server(true)
+        .compile_fds_with_config(with_comments, config)?;
 
     println!("cargo:rustc-env=GENQUOTA_REVISION={}", revision().unwrap_or_default());
     Ok(())

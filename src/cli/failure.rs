@@ -171,7 +171,7 @@ fn told_of_status(status: &Status, made_id: Option<&(&'static str, String)>) -> 
     metadata.sort();
     let violations = details.bad_request().map(|request| request.field_violations.clone()).unwrap_or_default();
     let mut hints: Vec<String> = hint(&reason, status.code()).map(str::to_owned).into_iter().collect();
-    if let Some((flag, id)) = made_id {
+    if let Some((flag, id)) = made_id.filter(|_| may_have_taken_effect(status.code())) {
         hints.push(format!("a repeat of this very call is safe with `{flag} {id}`"));
     }
     Told {
@@ -210,6 +210,14 @@ fn hint(reason: &str, code: Code) -> Option<&'static str> {
             _ => None,
         },
     }
+}
+
+/// True: nobody knows whether the call took effect.
+fn may_have_taken_effect(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::Internal | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted | Code::DataLoss
+    )
 }
 
 /// True: the transport broke, so no server answered.
@@ -270,14 +278,21 @@ mod tests {
 
     #[test]
     fn a_status_is_told_with_all_its_details() {
-        let failure = status().with_made_id("--id", Some("r-1"));
+        let failure = status();
         let text = failure.told().as_text();
         assert_eq!(
             text,
             "error: INVALID_ARGUMENT: INVALID_FIELD: a field is wrong\n  `work.items[0].count`: must be at least 1\n  state: `HELD`\n  \
-             retry after: 1s500ms\n  hint: a repeat of this very call is safe with `--id r-1`"
+             retry after: 1s500ms"
         );
         assert_eq!(failure.exit(), exit::FAILED);
+    }
+
+    #[test]
+    fn an_id_that_was_made_up_is_told_where_a_repeat_may_be_needed() {
+        let told = |status: Status| Failure::from(status).with_made_id("--id", Some("r-1")).told().hints;
+        assert_eq!(told(Status::unavailable("away")), ["a repeat of this very call is safe with `--id r-1`"]);
+        assert!(told(Status::invalid_argument("wrong")).is_empty());
     }
 
     #[test]
