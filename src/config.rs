@@ -14,6 +14,7 @@ mod file;
 mod problem;
 mod setting;
 
+pub(crate) use address::socket_path;
 pub use address::{AddressError, HostPort, HttpAddress, ListenAddress, StoreAddress, masked};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{ConfigError, Origin, Problem};
