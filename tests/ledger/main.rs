@@ -1,0 +1,14 @@
+//! The ledger's rules, shown from outside by its public interface alone.
+//!
+//! Tables that read like a bank statement state every rule (`rules_*`, `answers`, `documents`). Every call goes through a [`bank::Bank`], which audits the invariants after it.
+
+mod answers;
+mod audit;
+mod bank;
+mod documents;
+mod requests;
+mod rules_caps;
+mod rules_settlement;
+mod rules_sources;
+mod rules_time;
+mod statement;
