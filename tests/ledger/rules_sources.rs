@@ -107,6 +107,15 @@ fn rollover_raises_a_limit_by_what_the_period_before_left_up_to_its_cap() {
 }
 
 #[test]
+fn what_a_settlement_takes_of_the_period_before_is_not_carried_as_well() {
+    // The hold's 5 are given back to January for the settlement, which uses them there at once: February gets 10 + 5, not 10 + 10.
+    statement(
+        "reserve r1 5 from jan:10                    -> done         | jan 5+0
+         commit r1 25 from feb:10+jan:10!10          -> done         | feb 0+15, jan 0+5, over 0+5",
+    );
+}
+
+#[test]
 fn a_resize_gives_back_before_it_takes() {
     statement(
         "reserve r1 8 from a:10             -> done                  | a 8+0

@@ -388,10 +388,18 @@ impl Working<'_> {
         let before = self.changed.clone();
         let mut legs = Vec::with_capacity(take.sources.len().min(2) + take.caps.len());
         let mut left = take.units;
-        for (account, amount) in self.shares(take) {
-            self.add(account, amount, into, None)?;
-            left = left.less(amount);
-            push_leg(&mut legs, account, amount, into);
+        for source in &take.sources {
+            // Each source sees what those before it gave: an account may stand here twice, or be one that a later source carries from.
+            let available = source.available(|key| self.get(key));
+            if take.whole && available < left {
+                continue;
+            }
+            let amount = available.min(left).min(source.at_most.unwrap_or(left));
+            if !amount.is_zero() {
+                self.add(&source.account, amount, into, None)?;
+                left = left.less(amount);
+                push_leg(&mut legs, &source.account, amount, into);
+            }
         }
         if let Some(overage) = take.overage.as_ref().filter(|_| !left.is_zero()) {
             self.add(overage, left, into, None)?;
@@ -420,29 +428,6 @@ impl Working<'_> {
             return Err(Answer::Denied(Denied { short, caps_reached, accounts: keys.map(|key| self.get(key)).collect(), now }));
         }
         Ok(Taken { legs, caps_warned })
-    }
-
-    /// What each source would give, in order. An account that stands here twice gives the second time what the first has left.
-    fn shares<'t>(&self, take: &'t Take) -> Vec<(&'t AccountKey, Micros)> {
-        let mut shares: Vec<(&AccountKey, Micros)> = Vec::new();
-        let mut left = take.units;
-        for source in &take.sources {
-            if left.is_zero() {
-                break;
-            }
-            let given: i64 = shares.iter().filter(|(key, _)| **key == source.account).map(|(_, amount)| amount.get()).sum();
-            let given = Micros::new(given).unwrap_or(Micros::MAX);
-            let mut amount = source.available(|key| self.get(key)).less(given).min(left);
-            if take.whole && amount < left {
-                continue;
-            }
-            amount = source.at_most.map_or(amount, |at_most| amount.min(at_most));
-            if !amount.is_zero() {
-                left = left.less(amount);
-                shares.push((&source.account, amount));
-            }
-        }
-        shares
     }
 }
 
