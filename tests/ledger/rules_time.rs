@@ -1,9 +1,9 @@
 //! What time brings about: deadlines, extension, expiry, forgetting, bounded sweeps, and clocks that step back (L2, L5, L7).
 
-use genquota::domain::ledger::EventKind;
+use genquota::domain::ledger::{Changes, EventKind, Ledger};
 
 use crate::bank::Bank;
-use crate::requests::{fingerprint, minutes, reservation, reserve, source, start, subject, take};
+use crate::requests::{cap, fingerprint, minutes, reservation, reserve, source, start, subject, take};
 use crate::statement::statement;
 
 #[test]
@@ -115,6 +115,33 @@ fn a_clock_that_steps_back_does_not_move_time_back() {
          sweep                              -> done                  | a 1+0",
     );
     assert_eq!(bank.events.iter().filter(|kind| **kind == EventKind::Expired).count(), 3);
+}
+
+#[test]
+fn a_sweep_is_bounded_and_says_whether_more_is_due() {
+    // Without the audit after every call, which would look at hundreds of holds hundreds of times.
+    let sweeps = |holds: usize| {
+        let mut ledger = Ledger::new(minutes(60));
+        for n in 0..holds {
+            let take = take(1, vec![source("a", 10_000)], vec![cap("flight", 1, None)]);
+            let transaction = reserve(&subject("one"), &reservation(&format!("r{n}")), fingerprint("r"), take, minutes(15));
+            ledger.execute(start(), &transaction, &mut Changes::default());
+        }
+        let mut expired = Vec::new();
+        loop {
+            let mut changes = Changes::default();
+            let more = ledger.sweep(start() + minutes(15), &mut changes);
+            expired.push(changes.events.len());
+            if !more {
+                return expired;
+            }
+        }
+    };
+    let most = Ledger::SWEEP_MAX;
+    assert_eq!(sweeps(0), [0]);
+    assert_eq!(sweeps(most - 1), [most - 1]);
+    assert_eq!(sweeps(most), [most], "all that was due is done, and nothing more is");
+    assert_eq!(sweeps(2 * most + 1), [most, most, 1]);
 }
 
 #[test]

@@ -12,9 +12,6 @@ use crate::domain::amount::Micros;
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::subject::Document;
 
-/// Most ended things one call to [`Ledger::sweep`] deals with, so that a backlog never delays a decision for long.
-pub const SWEEP_MAX: usize = 256;
-
 /// All subjects of one store.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -62,6 +59,9 @@ impl Changes {
 }
 
 impl Ledger {
+    /// Most things one call to [`Ledger::sweep`] deals with, so that a backlog never delays a decision for long.
+    pub const SWEEP_MAX: usize = 256;
+
     pub fn new(retention: SignedDuration) -> Self {
         Self { retention, last_time: Timestamp::MIN, ..Self::default() }
     }
@@ -79,22 +79,18 @@ impl Ledger {
         }
     }
 
-    /// Expires holds, forgets ended reservations and lapsed accounts, at most [`SWEEP_MAX`] of them. Says whether more are due.
+    /// Expires holds, forgets ended reservations and lapsed accounts, at most [`Self::SWEEP_MAX`] of them. Says whether more are due.
     pub fn sweep(&mut self, now: Timestamp, changes: &mut Changes) -> bool {
         let now = self.advance(now);
-        for _ in 0..SWEEP_MAX {
-            match self.due.first() {
-                Some((at, _)) if *at <= now => {}
-                _ => return false,
-            }
-            let Some((_, due)) = self.due.pop_first() else { return false };
-            match due {
-                Due::Expire(subject, id) => self.expire(&subject, &id, now, changes),
-                Due::Forget(subject, id) => self.forget(&subject, &id, changes),
-                Due::Lapse(subject, account) => self.lapse(&subject, account, now, changes),
+        for _ in 0..Self::SWEEP_MAX {
+            match self.pop_due(now) {
+                Some(Due::Expire(subject, id)) => self.expire(&subject, &id, now, changes),
+                Some(Due::Forget(subject, id)) => self.forget(&subject, &id, changes),
+                Some(Due::Lapse(subject, account)) => self.lapse(&subject, account, now, changes),
+                None => return false,
             }
         }
-        true
+        self.next_due().is_some_and(|at| at <= now)
     }
 
     /// A reservation as it stands at `now`: one whose deadline has passed is expired first.
@@ -247,6 +243,11 @@ impl Ledger {
         self.sequence += 1;
         changes.events.push(Event { sequence: self.sequence, time, kind, subject: subject.clone(), row, document });
         self.sequence
+    }
+
+    fn pop_due(&mut self, now: Timestamp) -> Option<Due> {
+        self.due.first().filter(|(at, _)| *at <= now)?;
+        self.due.pop_first().map(|(_, due)| due)
     }
 
     fn expire_if_due(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
