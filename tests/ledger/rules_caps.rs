@@ -129,6 +129,16 @@ fn a_window_that_emptied_and_filled_again_lapses_once() {
 }
 
 #[test]
+fn a_window_whose_end_is_told_later_lapses_all_the_same() {
+    statement(
+        "record u1 1 from a:9 under cap:*=2                -> done            | a 0+1, cap 0+2
+         record u2 1 from a:9 under cap:*=2@60m            -> done            | a 0+2, cap 0+4
+         later 60m
+         sweep                                             -> done            | a 0+2",
+    );
+}
+
+#[test]
 fn usage_booked_in_a_window_that_is_over_is_forgotten_by_the_next_sweep() {
     statement(
         "reserve r1 1 from a:9 under cap:10=8@60m          -> done            | a 1+0, cap 8+0

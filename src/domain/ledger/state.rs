@@ -300,9 +300,8 @@ impl Ledger {
             state.accounts.remove(&key);
             return;
         }
-        if state.accounts.insert(key.clone(), account).is_none()
-            && let Some(lapses) = account.lapses
-        {
+        let known = state.accounts.insert(key.clone(), account).and_then(|before| before.lapses);
+        if let Some(lapses) = account.lapses.filter(|_| known.is_none()) {
             self.due.insert((lapses, Due::Lapse(subject.clone(), key)));
         }
     }
