@@ -21,6 +21,7 @@ pub struct Ledger {
     due: BTreeSet<(Timestamp, Due)>,
     /// Of the last event.
     sequence: u64,
+    /// The latest instant anything was asked at.
     last_time: Timestamp,
     /// How long an ended reservation and its id are remembered.
     retention: SignedDuration,
@@ -122,7 +123,7 @@ impl Ledger {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The number and time of the last event.
+    /// The number of the last event, and the instant before which nothing happens any more.
     pub fn position(&self) -> (u64, Timestamp) {
         (self.sequence, self.last_time)
     }
