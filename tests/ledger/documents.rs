@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use genquota::domain::amount::Micros;
-use genquota::domain::ledger::{Answer, EventKind, Transaction};
+use genquota::domain::ledger::{Answer, CapLeg, EventKind, Transaction};
 use genquota::domain::subject::Document;
 use jiff::tz::TimeZone;
 
 use crate::bank::Bank;
-use crate::requests::{fingerprint, minutes, reservation, reserve, source, start, subject, take};
+use crate::requests::{account, cap, fingerprint, minutes, record, reservation, reserve, source, start, subject, take};
 
 fn document(name: &str) -> Arc<Document> {
     Arc::new(Document::new(subject(name), fingerprint(name), start(), TimeZone::UTC))
@@ -87,13 +87,18 @@ fn a_change_that_travels_with_a_reservation_is_made_with_it_or_not_at_all() {
 
 #[test]
 fn a_subject_of_which_nothing_is_left_is_forgotten() {
-    let mut bank = Bank::open();
-    let take = take(1, vec![source("a", 1)], Vec::new());
-    bank.execute(&reserve(&subject("one"), &reservation("r1"), fingerprint("r1"), take, minutes(15)));
-    bank.now += minutes(15 + 24 * 60);
-    bank.sweep_all();
-    bank.now += minutes(24 * 60);
-    bank.sweep_all();
-    assert_eq!(bank.ledger.contents().count(), 0);
-    assert_eq!(bank.ledger.accounts(&subject("one"), &[source("a", 1).account])[0].reserved, Micros::ZERO);
+    // Once the last thing to go is a reservation, once it is the account of a cap whose window outlives it.
+    for window in [60, 3 * 24 * 60] {
+        let mut bank = Bank::open();
+        let caps = vec![CapLeg { lapses: Some(start() + minutes(window)), ..cap("cap", 1, None) }];
+        bank.execute(&record(&subject("one"), &reservation("r1"), fingerprint("r1"), take(0, Vec::new(), caps)));
+        assert_eq!(bank.ledger.contents().count(), 1);
+        bank.now += minutes(24 * 60);
+        bank.sweep_all();
+        bank.now += minutes(2 * 24 * 60);
+        bank.sweep_all();
+        assert_eq!(bank.ledger.contents().count(), 0);
+        assert_eq!(bank.ledger.accounts(&subject("one"), &[account("cap")])[0].committed, Micros::ZERO);
+        assert_eq!(bank.ledger.next_due(), None);
+    }
 }

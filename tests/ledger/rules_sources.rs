@@ -62,7 +62,8 @@ fn whole_wants_one_source_to_pay_all_and_passes_over_those_that_cannot() {
         "reserve r1 12 from a:10 b:20 whole -> done                  | b 12+0
          reserve r2 9 from a:10 b:20 whole  -> done                  | a 9+0, b 12+0
          reserve r3 9 from a:10 b:20 whole  -> denied: short         | a 9+0, b 12+0
-         reserve r3 9 from a:10 b:20        -> done                  | a 10+0, b 20+0",
+         reserve r3 8 from a:10 b:20 whole  -> done                  | a 9+0, b 20+0
+         reserve r4 1 from a:10 b:20 whole  -> done                  | a 10+0, b 20+0",
     );
 }
 
@@ -103,6 +104,17 @@ fn rollover_raises_a_limit_by_what_the_period_before_left_up_to_its_cap() {
          # Now 10 are left, and 5 is the most.
          reserve r4 3 from feb:10+jan:10!5  -> denied: short         | feb 13+0
          reserve r5 2 from feb:10+jan:10!5  -> done                  | feb 15+0",
+    );
+}
+
+#[test]
+fn rollover_carries_of_what_was_issued_before_whatever_is_issued_now() {
+    statement(
+        "reserve r1 7 from jan:20                    -> done         | jan 7+0
+         reserve r2 18 from feb:4+jan:20!15          -> denied: short
+         reserve r2 17 from feb:4+jan:20!15          -> done         | feb 17+0, jan 7+0
+         reserve r3 1 from c:100+jan:5!15            -> done         | c 1+0, feb 17+0, jan 7+0
+         reserve r4 100 from c:100+jan:5!15          -> denied: short",
     );
 }
 
