@@ -137,7 +137,7 @@ fn a_dry_run_tells_the_accounts_as_they_are() {
         reserve(&subject("one"), &reservation("r1"), fingerprint("r1"), take(5, vec![source("a", 10)], Vec::new()), minutes(15));
     transaction.dry_run = true;
     let Answer::Done(done) = bank.execute(&transaction) else { panic!("it would be granted") };
-    assert_eq!((done.row, done.document, done.sequence), (None, None, 0));
+    assert_eq!((done.document, done.sequence), (None, 0));
     assert!(done.accounts[0].is_empty());
     transaction.dry_run = false;
     let answer = bank.execute(&transaction);
