@@ -1,12 +1,15 @@
 pub mod app;
+pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod grpc;
 pub mod http;
 pub mod proto;
 pub mod service;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod yaml;

@@ -3,6 +3,10 @@
 //! A store decides nothing by itself: what it is asked was judged above, what it answers is the ledger's. `Err` means "no answer", and only
 //! that meets the outage policy.
 
+pub mod embedded;
+pub mod queue;
+pub mod record;
+
 use std::sync::Arc;
 use std::time::Duration;
 
