@@ -26,7 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
+    // A call of the contract that has no handler yet answers UNIMPLEMENTED.
     tonic_prost_build::configure()
+        .generate_default_stubs(true)
         .codec_path("crate::grpc::codec::Codec")
         .btree_map(".")
         .build_client(true)

@@ -38,13 +38,18 @@ pub struct Problems {
 
 /// Reads the catalog in a file. `Err` has every problem, the warnings among them.
 pub fn load(path: &Path) -> Result<Catalog, Problems> {
-    let name = path.display().to_string();
-    let unreadable =
-        |message: String| Problems { name: name.clone(), problems: vec![Problem::of_text(format!("cannot be read: {message}"))] };
+    parse(&path.display().to_string(), &read_text(path)?)
+}
+
+/// Reads the text of a catalog file: UTF-8 of at most 1 MiB.
+pub fn read_text(path: &Path) -> Result<String, Problems> {
+    let unreadable = |message: String| Problems {
+        name: path.display().to_string(),
+        problems: vec![Problem::of_text(format!("cannot be read: {message}"))],
+    };
     // One byte more than is allowed tells a file that is too large from one that just fits.
     let bytes = read_at_most(path, TEXT_BYTES_MAX + 1).map_err(|error| unreadable(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
-    parse(&name, &text)
+    String::from_utf8(bytes).map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))
 }
 
 /// Reads the catalog in a text. `Err` has every problem, the warnings among them.

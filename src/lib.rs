@@ -1,3 +1,8 @@
+//! genquota: a quota-enforcement sidecar for generative media.
+//!
+//! The way in and out of a call, downwards: [`grpc`] converts, [`service`] looks and judges with [`domain`], [`store`] decides in one atomic
+//! step. [`app`] wires them, [`cli`] starts them or talks to them. `docs/architecture.md` has the whole picture.
+
 pub mod app;
 pub mod catalog;
 pub mod cli;

@@ -190,46 +190,6 @@ impl QuotaService for Canned {
         Ok(Response::new(v1::ReserveResponse { outcome: Some(outcome), ..Default::default() }))
     }
 
-    async fn retry(&self, _: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn commit(&self, _: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn release(&self, _: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn extend(&self, _: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn refund(&self, _: Request<v1::RefundRequest>) -> Result<Response<v1::RefundResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn record_usage(&self, _: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn quote(&self, _: Request<v1::QuoteRequest>) -> Result<Response<v1::QuoteResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn get_reservation(&self, _: Request<v1::GetReservationRequest>) -> Result<Response<v1::GetReservationResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn get_usage(&self, _: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn list_generations(&self, _: Request<v1::ListGenerationsRequest>) -> Result<Response<v1::ListGenerationsResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
     async fn get_balance(&self, _: Request<v1::GetBalanceRequest>) -> Result<Response<v1::GetBalanceResponse>, Status> {
         let balance = v1::Balance { meter: "credits".into(), available: "7.5".into(), reserved: "1".into(), ..Default::default() };
         let unlimited = v1::Balance { meter: "generations".into(), unlimited: true, ..Default::default() };

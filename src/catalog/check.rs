@@ -9,13 +9,15 @@ mod known;
 mod plans;
 mod prices;
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 
 use super::FORMAT;
-use super::raw::{Number, RawCatalog};
+use super::raw::{Number, RawCatalog, RawMeter};
 use crate::domain::amount::{Micros, RoundingMode, parse_price};
 use crate::domain::catalog::{Catalog, CreditPolicy, Meter};
-use crate::domain::ids::{CatalogVersion, IdError, MeterId};
+use crate::domain::ids::{CatalogVersion, IdError, MeterId, PlanId};
 use crate::yaml::{At, Entries, Placed, Places, Problem};
 use known::{Kind, Known};
 
@@ -104,8 +106,8 @@ impl Checker<'_> {
         declared.value
     }
 
-    fn meters(&mut self, raw: &Entries<super::raw::RawMeter>) -> std::collections::BTreeMap<MeterId, Meter> {
-        let mut meters = std::collections::BTreeMap::new();
+    fn meters(&mut self, raw: &Entries<RawMeter>) -> BTreeMap<MeterId, Meter> {
+        let mut meters = BTreeMap::new();
         for entry in raw.iter() {
             if entry.name == "cost" {
                 self.error_of_name(entry.at, "the meter `cost` is built in", Some("give this one another name".to_owned()));
@@ -188,8 +190,8 @@ impl Checker<'_> {
         self.refer(Kind::Meter, meter.at, &meter.value, MeterId::new)
     }
 
-    fn plan(&mut self, at: At, text: &str) -> Option<crate::domain::ids::PlanId> {
-        self.refer(Kind::Plan, at, text, crate::domain::ids::PlanId::new)
+    fn plan(&mut self, at: At, text: &str) -> Option<PlanId> {
+        self.refer(Kind::Plan, at, text, PlanId::new)
     }
 
     /// A rate, a price, a measure: up to 12 digits after the point.

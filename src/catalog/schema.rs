@@ -41,6 +41,8 @@ impl Transform for WithoutNull {
                 }
             }
         }
+        // The width of a Rust integer says nothing to a reader; the bounds are declared.
+        object.remove("format");
         if object.get("default").is_some_and(Value::is_null) {
             object.remove("default");
         }

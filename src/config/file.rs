@@ -177,7 +177,7 @@ mod tests {
             ("- a\n", 1),
             ("text\n", 1),
             ("instance: a\ninstance: b\n", 2),
-            ("instance: a\n---\ninstance: b\n", 3),
+            ("instance: a\n---\ninstance: b\n", 2),
             ("log:\n\tformat: json\n", 2),
         ] {
             let (given, problems) = read_text(text);

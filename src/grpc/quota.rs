@@ -111,22 +111,6 @@ impl QuotaService for Handlers {
             period_end_time: balance.period.map(|period| write::time(period.end)),
         }))
     }
-
-    async fn retry(&self, _: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
-        Err(status::unimplemented("Retry"))
-    }
-
-    async fn refund(&self, _: Request<v1::RefundRequest>) -> Result<Response<v1::RefundResponse>, Status> {
-        Err(status::unimplemented("Refund"))
-    }
-
-    async fn get_usage(&self, _: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
-        Err(status::unimplemented("GetUsage"))
-    }
-
-    async fn list_generations(&self, _: Request<v1::ListGenerationsRequest>) -> Result<Response<v1::ListGenerationsResponse>, Status> {
-        Err(status::unimplemented("ListGenerations"))
-    }
 }
 
 fn read_reserve(request: &v1::ReserveRequest) -> Result<ReserveCommand, ServiceError> {

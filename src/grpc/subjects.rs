@@ -126,37 +126,6 @@ impl SubjectService for Handlers {
         let next_page_token = subjects.last().filter(|_| more).map(|last| last.document.subject.to_string()).unwrap_or_default();
         Ok(Response::new(v1::ListSubjectsResponse { subjects: subjects.iter().map(shown).collect(), next_page_token }))
     }
-
-    async fn change_plan(&self, _: Request<v1::ChangePlanRequest>) -> Result<Response<v1::ChangePlanResponse>, Status> {
-        Err(status::unimplemented("ChangePlan"))
-    }
-
-    async fn preview_change(&self, _: Request<v1::PreviewChangeRequest>) -> Result<Response<v1::PreviewChangeResponse>, Status> {
-        Err(status::unimplemented("PreviewChange"))
-    }
-
-    async fn cancel_subscription(
-        &self,
-        _: Request<v1::CancelSubscriptionRequest>,
-    ) -> Result<Response<v1::CancelSubscriptionResponse>, Status> {
-        Err(status::unimplemented("CancelSubscription"))
-    }
-
-    async fn set_seats(&self, _: Request<v1::SetSeatsRequest>) -> Result<Response<v1::SetSeatsResponse>, Status> {
-        Err(status::unimplemented("SetSeats"))
-    }
-
-    async fn set_add_on(&self, _: Request<v1::SetAddOnRequest>) -> Result<Response<v1::SetAddOnResponse>, Status> {
-        Err(status::unimplemented("SetAddOn"))
-    }
-
-    async fn set_override(&self, _: Request<v1::SetOverrideRequest>) -> Result<Response<v1::SetOverrideResponse>, Status> {
-        Err(status::unimplemented("SetOverride"))
-    }
-
-    async fn adjust_usage(&self, _: Request<v1::AdjustUsageRequest>) -> Result<Response<v1::AdjustUsageResponse>, Status> {
-        Err(status::unimplemented("AdjustUsage"))
-    }
 }
 
 impl Handlers {

@@ -3,16 +3,17 @@
 //! A failure belongs to the innermost node that it concerns. That node is masked: the next pass does as if it were not there. A key that
 //! is missing because its value is masked is no problem of its own; its mapping is masked in turn, in silence.
 
+mod failure;
+
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::de::value::{StrDeserializer, U32Deserializer};
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::near::nearest;
+use failure::{About, Failure, list, shown};
+
 use super::placed::{ENTRIES, ONE_OR_MANY, PLACED};
 use super::tree::{At, Kind, Node, Places};
 use super::{PROBLEMS_MAX, Problem};
@@ -36,107 +37,6 @@ pub(super) fn deserialize<T: DeserializeOwned>(tree: &Node, places: &Places, pro
             return None;
         }
     }
-}
-
-/// Why a pass ended.
-#[derive(Debug)]
-struct Failure {
-    message: String,
-    hint: Option<String>,
-    /// Known as soon as the failure passes the innermost node.
-    at: Option<At>,
-    about: About,
-    /// It only follows from an earlier problem.
-    follows: bool,
-}
-
-#[derive(Debug)]
-enum About {
-    Value,
-    Name,
-    Missing(&'static str),
-}
-
-impl Failure {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, at: None, about: About::Value, follows: false }
-    }
-
-    fn hint(mut self, hint: Option<String>) -> Self {
-        self.hint = hint;
-        self
-    }
-
-    fn at(mut self, node: &Node, masked: &HashSet<At>) -> Self {
-        if self.at.is_none() {
-            self.at = Some(node.at);
-            if let (About::Missing(key), Kind::Mapping(entries)) = (&self.about, &node.kind) {
-                self.follows = entries.iter().any(|(name, value)| name == key && masked.contains(&value.at));
-            }
-        }
-        self
-    }
-
-    fn problem(self, at: At, places: &Places) -> Problem {
-        let problem = match self.about {
-            About::Value => places.problem(at, self.message),
-            About::Name => places.problem_of_name(at, self.message),
-            About::Missing(key) => places.problem_of_missing(at, key, self.message),
-        };
-        Problem { hint: self.hint, ..problem }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl de::Error for Failure {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string())
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("must be {expected}: got {unexpected}"))
-    }
-
-    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("must be {expected}: got {unexpected}"))
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let hint = meant(field, expected).or_else(|| Some(format!("known here are {}", list(expected))));
-        Self { about: About::Name, ..Self::new(format!("unknown key: `{}`", shown(field))).hint(hint) }
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("must be one of {}: got `{}`", list(expected), shown(variant))).hint(meant(variant, expected))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { about: About::Missing(field), ..Self::new("is missing") }
-    }
-}
-
-fn meant(name: &str, known: &[&'static str]) -> Option<String> {
-    nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
-}
-
-fn list(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// A text of the file as a message shows it: short and on one line.
-fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-    if text.chars().nth(64).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[derive(Clone, Copy)]

@@ -27,7 +27,7 @@ pub fn target(text: &str) -> Target {
     Target { provider: ProviderId::new(provider).unwrap(), model: ModelId::new(model).unwrap() }
 }
 
-/// `count` outputs; details such as `seconds=5` are measures where the value is a decimal and the name is no attribute, else attributes.
+/// `count` outputs that are alike.
 pub fn item(count: u32, measures: &[(&str, &str)], attributes: &[(&str, &str)]) -> Item {
     Item {
         count,

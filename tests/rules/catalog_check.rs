@@ -3,6 +3,7 @@
 use genquota::catalog::{self, check, load, parse};
 use genquota::domain::counting::{Charging, Per};
 use genquota::domain::plan::{AllowancePer, BurnOrder, Cadence, CapOf, Dimension, SourceKind};
+use proptest::prelude::*;
 
 use crate::bench::{EXAMPLES, example, in_repository};
 
@@ -56,6 +57,14 @@ fn the_bundled_catalog_is_valid() {
     let catalog = parse(catalog::BUNDLED_NAME, catalog::BUNDLED).unwrap();
     assert_eq!(catalog.plans.len(), 3);
     assert_eq!(catalog.default_plan.unwrap().as_str(), "microbudget");
+}
+
+#[test]
+fn the_smallest_catalog_of_the_reference_is_valid() {
+    let reference = std::fs::read_to_string(in_repository("docs/catalog.md")).unwrap();
+    let smallest = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(smallest.starts_with(&format!("catalog: {}\n", catalog::FORMAT)), "{smallest}");
+    assert_eq!(check("catalog.md", smallest).1.to_string(), "");
 }
 
 #[test]
@@ -271,7 +280,7 @@ fn counting_rules_are_complete_and_round_to_a_step() {
             "c.yaml:7:5: actions.image.generate.rules: is an empty list\n  hint: add a rule such as `{per: output, rate: 1}`",
         ),
         ("rate: 1}", "rate: 1, round: {mode: up, to: 0}}", "c.yaml:8:54: actions.image.generate.rules[0].round.to: must be more than zero"),
-        ("rate: 1}", "rate: 1000000001}", "c.yaml:8:31: actions.image.generate.rules[0].rate: is larger than 1000000000: 1000000001"),
+        ("rate: 1}", "rate: 1000000001}", "c.yaml:8:29: actions.image.generate.rules[0].rate: is larger than 1000000000: 1000000001"),
         (
             "    meter: credits\n",
             "    free: true\n",
@@ -428,6 +437,11 @@ fn what_is_odd_but_valid_is_a_warning() {
         "c.yaml:8:24: warning: actions.image.generate.rules[0].when.model: no price has the model `fluks`, and targets without a price are \
          refused\n  hint: did you mean `flux`?"
     );
+    assert_eq!(
+        warned(&SMALL.replace("price: 0.04}", "price: 0.04}, {per: output, price: 9, when: {quality: high}}")),
+        "c.yaml:15:88: warning: prices[0].components[1]: is never used: the component at line 15 has no conditions\n  \
+         hint: put the component without conditions last"
+    );
     let without_prices = &SMALL[..SMALL.find("prices:").unwrap()];
     assert!(warned(without_prices).contains("there are no prices, and targets without a price are refused"));
 }
@@ -458,4 +472,16 @@ fn a_file_that_cannot_be_read_is_one_problem() {
     assert!(said().contains("is not valid YAML"), "{}", said());
     std::fs::write(&path, SMALL).unwrap();
     assert!(load(&path).is_ok());
+}
+
+proptest! {
+    /// However a catalog is spoiled, the answer is a catalog or an error that names a place.
+    #[test]
+    fn a_spoiled_catalog_is_read_or_refused(from in 0..catalog::BUNDLED.len(), length in 0..12_usize, put in "[a-z0-9{}:,\\[\\]\n -]{0,6}") {
+        let text = catalog::BUNDLED;
+        let spoiled = format!("{}{put}{}", &text[..from], &text[(from + length).min(text.len())..]);
+        let (catalog, problems) = check("c.yaml", &spoiled);
+        prop_assert_eq!(catalog.is_some(), problems.errors() == 0);
+        prop_assert!(problems.problems.iter().all(|problem| problem.line > 0 && !problem.message.is_empty()), "{}", problems);
+    }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Checker;
 use super::known::{ANY, Kind, suggest};
-use crate::catalog::raw::{CONDITION_KEYS, Text, When};
+use crate::catalog::raw::{CONDITION_KEYS, RawAction, Text, When};
 use crate::domain::condition::Condition;
-use crate::domain::ids::{ActionId, AttributeId, ModelId, PlanId, ProviderId, TierId};
+use crate::domain::ids::{ActionId, AttributeId, IdError, ModelId, PlanId, ProviderId, TierId};
 use crate::domain::work::ATTRIBUTE_VALUE_BYTES_MAX;
 use crate::yaml::{At, Entry, OneOrMany, Placed};
 
@@ -22,7 +22,7 @@ pub(super) struct Scope<'a> {
 pub(super) enum Attributes<'a> {
     None,
     /// Those of one action, as far as they could be read.
-    Of(&'a crate::catalog::raw::RawAction),
+    Of(&'a RawAction),
     /// Those of every action.
     All,
 }
@@ -63,7 +63,7 @@ impl Checker<'_> {
     }
 
     /// A provider or model need not have a price, but a condition on one that has none rarely means to.
-    fn priced<T>(&mut self, kind: Kind, at: At, text: &str, make: fn(&str) -> Result<T, crate::domain::ids::IdError>) -> Option<T> {
+    fn priced<T>(&mut self, kind: Kind, at: At, text: &str, make: fn(&str) -> Result<T, IdError>) -> Option<T> {
         if self.known.has_any(Kind::Provider)
             && self.known.refuses_unpriced
             && let Some(hint) = self.known.unknown(kind, text)

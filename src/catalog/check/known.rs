@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::raw::{RawCatalog, RawUnpriced};
+use crate::catalog::raw::{RawCatalog, RawUnpriced, Text};
 use crate::yaml::{OneOrMany, Placed, Problem, nearest};
 
 /// The value that stands for every value of an attribute.
@@ -111,7 +111,7 @@ impl Known {
         self.names.entry(kind).or_default().extend(names.into_iter().map(str::to_owned));
     }
 
-    fn add_values(&mut self, attribute: &str, values: Option<&OneOrMany<Placed<crate::catalog::raw::Text>>>) {
+    fn add_values(&mut self, attribute: &str, values: Option<&OneOrMany<Placed<Text>>>) {
         let all = self.values.entry(attribute.to_owned()).or_insert_with(|| Some(BTreeSet::new()));
         match values {
             Some(values) if values.0.iter().all(|value| value.value.0 != ANY) => {

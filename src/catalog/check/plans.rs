@@ -10,12 +10,12 @@ use crate::catalog::raw::{
     RawPlan, RawPool, RawProration, RawSource, RawTerms, RawWindow,
 };
 use crate::domain::amount::{MICROS_PER_UNIT, Micros};
-use crate::domain::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, LABEL_KEY_BYTES_MAX, MeasureId, PlanId, TierId};
+use crate::domain::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, IdError, LABEL_KEY_BYTES_MAX, MeasureId, PlanId, TierId};
 use crate::domain::plan::{
     AddOn, Allowance, AllowancePer, BurnOrder, Cadence, Cap, CapMode, CapOf, Dimension, Failover, Features, Issue, OnStoreOutage, Plan,
     PlanPrice, Proration, Rollover, SourceKind, Terms, Window,
 };
-use crate::yaml::{At, Entries, OneOrMany, Placed};
+use crate::yaml::{At, Entries, OneOrMany, Placed, nearest};
 
 const UNLIMITED: &str = "unlimited";
 const LABEL_PREFIX: &str = "label:";
@@ -163,7 +163,7 @@ impl Checker<'_> {
         &mut self,
         raw: Option<&OneOrMany<Placed<String>>>,
         kind: Kind,
-        make: fn(&str) -> Result<T, crate::domain::ids::IdError>,
+        make: fn(&str) -> Result<T, IdError>,
     ) -> Option<BTreeSet<T>> {
         raw.map(|names| names.0.iter().filter_map(|name| self.refer(kind, name.at, &name.value, make)).collect())
     }
@@ -236,7 +236,7 @@ impl Checker<'_> {
         if text == UNLIMITED {
             return Some(None);
         }
-        if let Some(near) = crate::yaml::nearest(text, [UNLIMITED]) {
+        if let Some(near) = nearest(text, [UNLIMITED]) {
             self.error(amount.at, format!("must be an amount or `{UNLIMITED}`: got `{text}`"), Some(format!("did you mean `{near}`?")));
             return None;
         }

@@ -63,12 +63,26 @@ impl Checker<'_> {
         let mut components = Vec::new();
         if let Some(list) = self.need(at, "components", raw.components.as_ref()) {
             components.extend(list.value.iter().filter_map(|component| self.component(component)));
+            self.warn_of_unused(&list.value);
             if list.value.is_empty() {
                 self.empty_list(list.at, "add a component such as `{per: output, price: 0.04}`");
             }
         }
         let target = Target { provider: provider?, model: model? };
         Some((target, tier?, Price { from: from?, components }))
+    }
+
+    /// Of several components with one `per` the first that holds counts, so what follows one without conditions never does.
+    fn warn_of_unused(&mut self, components: &[Placed<RawComponent>]) {
+        let per = |component: &RawComponent| component.per.as_ref().map(|per| per.value.clone());
+        for (position, component) in components.iter().enumerate() {
+            let always =
+                |earlier: &&Placed<RawComponent>| earlier.value.when.0.0.is_empty() && per(&earlier.value) == per(&component.value);
+            if let Some(earlier) = components[..position].iter().find(always) {
+                let message = format!("is never used: the component at line {} has no conditions", self.places.line(earlier.at));
+                self.warn(component.at, message, "put the component without conditions last");
+            }
+        }
     }
 
     fn component(&mut self, raw: &Placed<RawComponent>) -> Option<Component> {
