@@ -45,12 +45,12 @@ async fn a_grant_pays_from_the_instant_it_is_effective() {
 async fn a_grant_ends_at_the_instant_it_expires() {
     let server = Server::start(&monthly("10"), NOON).await;
     let acme = server.customer("acme", "pro").await;
-    acme.grant("gift", "5", |request| request.expire_time = Some(time("2026-03-10T13:00:00Z"))).await.unwrap();
+    acme.grant("gift", "5", |request| request.expire_time = Some(time("2026-03-10T12:10:00Z"))).await.unwrap();
     let straddling = images(12);
     acme.held(&straddling).await;
-    server.clock.set("2026-03-10T12:59:59.999Z");
+    server.clock.set("2026-03-10T12:09:59.999Z");
     assert_eq!(acme.left().await, "3");
-    server.clock.set("2026-03-10T13:00:00Z");
+    server.clock.set("2026-03-10T12:10:00Z");
     assert_eq!(acme.left().await, "0");
     // What was set aside before is still paid by it.
     let committed = acme.committed(straddling.key()).await;
@@ -117,11 +117,9 @@ async fn credits_that_would_not_pay_are_no_remedy() {
 
 #[tokio::test]
 async fn a_catalog_may_tie_credits_to_the_period() {
-    let server = Server::start(
-        &catalog("plans: {pro: {allowances: []}}\ncredits: {requires_subscription: true, end_with_period: true}"),
-        NOON,
-    )
-    .await;
+    let server =
+        Server::start(&catalog("plans: {pro: {allowances: []}}\ncredits: {requires_subscription: true, end_with_period: true}"), NOON)
+            .await;
     let acme = server.customer("acme", "pro").await;
     let granted = acme.grant("gift", "5", |_| {}).await.unwrap().subject.unwrap().grants.remove(0);
     assert_eq!(instant(granted.expire_time.as_ref()), "2026-04-10T00:00:00Z");
@@ -185,11 +183,8 @@ async fn a_suspended_subject_may_start_nothing_and_settle_everything() {
     acme.denied_for(&crate::ask::ask("upload", "", crate::ask::outputs(1)), DenialReason::SubjectSuspended).await;
     acme.committed(before.key()).await;
     acme.record(&images(1), |_| {}).await.unwrap();
-    let resume = genquota::proto::v1::ResumeSubjectRequest {
-        subject: "acme".to_owned(),
-        request_id: "resume".to_owned(),
-        ..Default::default()
-    };
+    let resume =
+        genquota::proto::v1::ResumeSubjectRequest { subject: "acme".to_owned(), request_id: "resume".to_owned(), ..Default::default() };
     acme.admin().resume_subject(resume).await.unwrap();
     assert_eq!(acme.left().await, "5");
     acme.held(&images(5)).await;
