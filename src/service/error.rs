@@ -38,6 +38,17 @@ impl ServiceError {
         Self::Invalid(vec![InvalidField::new(field, problem)])
     }
 
+    /// Both errors, where both are of the request; else the first.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Invalid(mut fields), Self::Invalid(more)) => {
+                fields.extend(more);
+                Self::Invalid(fields)
+            }
+            (first, _) => first,
+        }
+    }
+
     /// An account cannot hold more than the largest amount.
     pub fn account_full(account: &AccountKey) -> Self {
         Self::invalid("work", format!("would bring account `{account}` above 1000000000 units"))
@@ -52,7 +63,7 @@ impl ServiceError {
 impl From<ChargeError> for ServiceError {
     fn from(error: ChargeError) -> Self {
         match error {
-            ChargeError::Invalid(field) => Self::Invalid(vec![field]),
+            ChargeError::Invalid(fields) => Self::Invalid(fields),
             ChargeError::Calendar(error) => error.into(),
         }
     }

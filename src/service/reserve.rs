@@ -60,7 +60,7 @@ impl ReserveCommand {
 impl Service {
     /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1).
     pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
-        let ttl = self.ttl(command.ttl)?;
+        let ttl = self.ttl(command.ttl);
         let mut work = command.work.clone();
         let mut now = self.clock.now();
         for _ in 0..ROUNDS_MAX {
@@ -68,7 +68,12 @@ impl Service {
             let document = self.cached_document(&command.subject).await?;
             let view = view(&catalog, document.as_deref(), now)?;
             let ask = command.ask(&work);
-            let charge = Charge::judge(&catalog, &view, &ask)?;
+            let (ttl, charge) = match (&ttl, Charge::judge(&catalog, &view, &ask).map_err(ServiceError::from)) {
+                (Ok(ttl), Ok(charge)) => (*ttl, charge),
+                (Ok(_), Err(error)) => return self.replayed_or(&command, &view, error).await,
+                (Err(error), Ok(_)) => return self.replayed_or(&command, &view, error.clone()).await,
+                (Err(ttl), Err(error)) => return self.replayed_or(&command, &view, error.and(ttl.clone())).await,
+            };
             if !charge.violations.is_empty() {
                 return self.refuse(&command, &Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge }).await;
             }
@@ -137,17 +142,27 @@ impl Service {
 
     /// Denies what the plan, the price book or the policy forbids. An id that holds something already is answered by what it holds.
     async fn refuse(&self, command: &ReserveCommand, judged: &Judged<'_, '_>) -> Result<Reserved, ServiceError> {
-        if let Some(row) = self.store.reservation(&command.subject, &command.id).await? {
-            return match row.opened_by == command.fingerprint {
-                true => self.replayed(&command.subject, row, judged.view).await,
-                false => Err(ServiceError::IdReused("reservation_id")),
-            };
+        if let Some(known) = self.known_reserve(command, judged.view).await? {
+            return Ok(known);
         }
         let charge = judged.charge;
         let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
         let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
         let balances = self.balance(judged.catalog, charge.action.meter(), &sources, &snapshot);
         Ok(Reserved { outcome: Err(judged.refusal(&snapshot)), balances, replayed: false })
+    }
+
+    /// What is wrong with a request, unless it was granted when nothing was: another catalog or configuration is in force since.
+    async fn replayed_or(&self, command: &ReserveCommand, view: &View<'_>, error: ServiceError) -> Result<Reserved, ServiceError> {
+        self.known_reserve(command, view).await?.ok_or(error)
+    }
+
+    async fn known_reserve(&self, command: &ReserveCommand, view: &View<'_>) -> Result<Option<Reserved>, ServiceError> {
+        match self.store.reservation(&command.subject, &command.id).await? {
+            None => Ok(None),
+            Some(row) if row.opened_by == command.fingerprint => self.replayed(&command.subject, row, view).await.map(Some),
+            Some(_) => Err(ServiceError::IdReused("reservation_id")),
+        }
     }
 
     /// The stored answer to a repeat: the reservation as it is now, with the balance of now.
