@@ -95,7 +95,8 @@ async fn every_cap_and_source_that_stands_in_the_way_is_listed() {
 
 #[tokio::test]
 async fn a_refusal_changes_nothing_in_any_account() {
-    let table = [("a", "{of: units, meter: units, limit: 100}"), ("b", "{of: cost, limit: 1, per: day}"), ("c", "{of: in_flight, limit: 1}")];
+    let table =
+        [("a", "{of: units, meter: units, limit: 100}"), ("b", "{of: cost, limit: 1, per: day}"), ("c", "{of: in_flight, limit: 1}")];
     let (_server, acme) = capped_by(&table).await;
     let running = images(10);
     acme.held(&running).await;
