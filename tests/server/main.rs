@@ -8,5 +8,6 @@ mod catalogs;
 mod harness;
 
 mod caps;
+mod errors;
 mod lifecycle;
 mod plans;
