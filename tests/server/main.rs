@@ -11,3 +11,4 @@ mod caps;
 mod errors;
 mod lifecycle;
 mod plans;
+mod process;
