@@ -12,3 +12,4 @@ mod errors;
 mod lifecycle;
 mod plans;
 mod process;
+mod products;
