@@ -26,7 +26,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
-    tonic_prost_build::configure().btree_map(".").build_client(true).build_server(true).compile_fds_with_config(with_comments, config)?;
+    // A call of the contract that has no handler yet answers UNIMPLEMENTED.
+    tonic_prost_build::configure()
+        .generate_default_stubs(true)
+        .codec_path("crate::grpc::codec::Codec")
+        .btree_map(".")
+        .build_client(true)
+        .build_server(true)
+        .compile_fds_with_config(with_comments, config)?;
 
     // Storage records are nobody's interface: not in the descriptors that reflection serves.
     let records = protox::compile(["genquota/store/v1/record.proto"], [PROTO_ROOT])?;

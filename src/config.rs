@@ -14,6 +14,7 @@ mod file;
 mod problem;
 mod setting;
 
+pub(crate) use address::socket_path;
 pub use address::{AddressError, HostPort, HttpAddress, ListenAddress, StoreAddress, masked};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{ConfigError, Origin, Problem};
@@ -185,7 +186,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigError> {
     let mut origins: BTreeMap<&'static str, Origin> = SETTINGS.iter().map(|setting| (setting.key, Origin::Default)).collect();
     for given in given {
         let Some(setting) = setting(&given.key) else {
-            problems.push(setting::unknown_key(&given));
+            problems.push(Problem::new(&given.key, given.origin, "no such setting"));
             continue;
         };
         // A value that a later layer replaces is read all the same: it is wrong where it stands.

@@ -27,7 +27,7 @@ mod settle;
 mod subjects;
 
 pub use catalogs::{Catalogs, ReadCatalog};
-pub use error::ServiceError;
+pub use error::{ServiceError, state_name};
 pub use query::SubjectBalance;
 pub use quote::{Offer, Quotation, QuoteCommand};
 pub use record::RecordCommand;

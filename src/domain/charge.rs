@@ -136,6 +136,11 @@ impl<'c> Charge<'c> {
     /// Judges what is asked of a subject, under a catalog.
     pub fn judge(catalog: &'c Catalog, view: &View<'c>, ask: &Ask<'_>) -> Result<Self, ChargeError> {
         let action = checked_action(catalog, ask.action, ask.work, "work")?;
+        if action.meter().is_some() && ask.target.is_none() {
+            return Err(
+                InvalidField::new("target", format!("is missing; `{}` is charged, and its price is that of a target", action.id)).into()
+            );
+        }
         let plan = view.plan.as_ref().map(|active| &active.plan.id);
         let price = |target| at_target(catalog, action, plan, target, (ask.work, "work"), view.now);
         let here = price(ask.target)?;

@@ -1,9 +1,11 @@
 //! Denials: a "no" with every limit that stands against a request, and what would help (api.md).
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::amount::Micros;
-use super::ids::{MeterId, PlanId};
+use super::ids::PlanId;
 
 /// Why a request is denied, in the order that names the denial when several apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +35,8 @@ pub struct Violation {
     pub reason: DenialReason,
     /// The source, cap or feature.
     pub name: Box<str>,
-    pub meter: Option<MeterId>,
+    /// What the amounts count: a meter, or `cost`, `requests` or `in_flight`.
+    pub meter: Option<Box<str>>,
     /// The amounts, where the limit is one of amounts.
     pub amounts: Option<Amounts>,
     pub reset_time: Option<Timestamp>,
@@ -77,5 +80,30 @@ impl Violation {
     pub fn of(reason: DenialReason, name: &str, dimensions: &[(&str, &str)]) -> Self {
         let dimensions = dimensions.iter().map(|(key, value)| (Box::from(*key), Box::from(*value))).collect();
         Self { reason, name: Box::from(name), meter: None, amounts: None, reset_time: None, dimensions }
+    }
+}
+
+/// One sentence for a person.
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.violations.first().expect("a denial names at least one violation");
+        let of = |violation: &Violation| violation.dimensions.iter().map(|(key, value)| format!(" {key} `{value}`")).collect::<String>();
+        match first.reason {
+            DenialReason::SubjectSuspended => f.write_str("the subject is suspended"),
+            DenialReason::NoSubscription => f.write_str("the subject has no subscription and no credits"),
+            DenialReason::FeatureNotInPlan => write!(f, "the plan does not include{}", of(first)),
+            DenialReason::SeatsExhausted => f.write_str("every seat is taken"),
+            DenialReason::UnpricedTarget => write!(f, "no price is known for{}", of(first)),
+            DenialReason::FailoverPolicy => write!(f, "the failover policy forbids this target by `{}`:{}", first.name, of(first)),
+            DenialReason::CapReached => write!(f, "cap `{}` is reached", first.name),
+            DenialReason::QuotaExhausted => write!(f, "not enough `{}` left", first.name),
+        }?;
+        if let Some(amounts) = &first.amounts {
+            write!(f, ": {} asked, {} available", amounts.requested, amounts.available)?;
+        }
+        match self.violations.len() - 1 {
+            0 => Ok(()),
+            more => write!(f, " (and {more} more)"),
+        }
     }
 }

@@ -39,7 +39,7 @@ pub struct Terms {
     pub caps: Vec<Cap>,
     pub add_ons: Vec<AddOn>,
     pub burn_order: BurnOrder,
-    /// Whether one generation may straddle sources (P9).
+    /// One source must pay a whole generation (P9, `split: false`).
     pub whole: bool,
     pub failover: Failover,
     pub proration: Proration,

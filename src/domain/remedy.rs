@@ -90,7 +90,7 @@ impl Judged<'_, '_> {
         Violation {
             reason: if nothing_to_draw_on { DenialReason::NoSubscription } else { DenialReason::QuotaExhausted },
             name: Box::from(meter.map_or("", |meter| meter.as_str())),
-            meter: meter.cloned(),
+            meter: meter.map(|meter| Box::from(meter.as_str())),
             amounts: Some(total),
             reset_time: self.charge.sources.iter().filter_map(|source| source.reset_time).min(),
             dimensions: Vec::new(),
@@ -178,10 +178,12 @@ fn cap_violation(cap: &ChargedCap<'_>, snapshot: &Snapshot) -> Violation {
     Violation {
         reason: DenialReason::CapReached,
         name: Box::from(cap.cap.id.as_str()),
-        meter: match &cap.cap.of {
-            CapOf::Units(meter) => Some(meter.clone()),
-            CapOf::Cost | CapOf::Requests | CapOf::InFlight => None,
-        },
+        meter: Some(Box::from(match &cap.cap.of {
+            CapOf::Units(meter) => meter.as_str(),
+            CapOf::Cost => "cost",
+            CapOf::Requests => "requests",
+            CapOf::InFlight => "in_flight",
+        })),
         amounts: Some(Amounts {
             limit: cap.cap.limit,
             reserved: account.reserved,

@@ -1,0 +1,72 @@
+//! The gRPC server of one listener: our services, health and reflection, and the bounds of a connection.
+
+use std::time::Duration;
+
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::config::Config;
+use crate::grpc::{Bounds, Handlers};
+use crate::http::Health;
+use crate::proto;
+
+/// How often an idle connection is asked whether it lives, and how long it may take to say so: a gateway that is gone without a word
+/// should not keep one of the connections for hours.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest header list. Ours are a handful of short ones, trace context and a token among them.
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+
+/// Everything a listener serves.
+pub(super) fn router(handlers: &Handlers, health: &Health, config: &Config) -> Router {
+    let (quota, costs, subjects) = handlers.services(Bounds { message_bytes: config.limits.message_bytes });
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    tokio::spawn(mirror(reporter, health.clone()));
+    let (v1, v1alpha) = reflection();
+    Server::builder()
+        .max_concurrent_streams(config.limits.streams_per_connection)
+        .timeout(config.request_timeout)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .add_service(quota)
+        .add_service(costs)
+        .add_service(subjects)
+        .add_service(health_service)
+        .add_service(v1)
+        .add_service(v1alpha)
+}
+
+/// Tells gRPC health what the probes of HTTP say.
+async fn mirror(reporter: HealthReporter, health: Health) {
+    const SERVICES: [&str; 4] = ["", "genquota.v1.QuotaService", "genquota.v1.CostService", "genquota.v1.SubjectService"];
+    let mut changes = health.subscribe();
+    loop {
+        let status = if changes.borrow_and_update().is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES {
+            reporter.set_service_status(service, status).await;
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reflection in both versions: older clients only ask for the alpha. The error details are described too, so that generic clients can
+/// print them.
+fn reflection() -> (
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    tonic_reflection::server::v1alpha::ServerReflectionServer<impl tonic_reflection::server::v1alpha::ServerReflection>,
+) {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = builder().build_v1().expect("the descriptors are compiled in and valid");
+    let v1alpha = builder().build_v1alpha().expect("the descriptors are compiled in and valid");
+    (v1, v1alpha)
+}

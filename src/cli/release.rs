@@ -1,0 +1,79 @@
+//! `genquota release`.
+
+use clap::{Args, ValueEnum};
+
+use super::connection::Server;
+use super::exit::{self, Exit};
+use super::work::BilledFlags;
+use super::{Failure, output, render};
+use crate::proto::v1::{self, ReleaseRequest};
+
+const EXAMPLES: &str = "\
+Examples:
+  genquota release acme 0199c0de-7a3e-7c1b-9f00-3b5a5b6c7d8e
+  genquota release acme 0199c0de-7a3e-7c1b-9f00-3b5a5b6c7d8e --outcome blocked --detail content_policy
+  genquota release acme 0199c0de-7a3e-7c1b-9f00-3b5a5b6c7d8e --outcome rejected --billed-cost 0.04";
+
+/// Give everything held back, and book what was billed
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Release {
+    /// Who is charged
+    subject: String,
+    /// The reservation
+    reservation_id: String,
+    /// How the attempt ended
+    #[arg(long, value_enum, default_value = "failed")]
+    outcome: Outcome,
+    /// What is worth keeping with the event, such as the provider's error code
+    #[arg(long, default_value = "", hide_default_value = true)]
+    detail: String,
+    #[command(flatten)]
+    billed: BilledFlags,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// How an attempt ended that delivered nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outcome {
+    /// The target answered with an error
+    Failed,
+    /// Moderation stopped it
+    Blocked,
+    /// A quality gate refused the output
+    Rejected,
+    /// The caller or its customer gave up
+    Cancelled,
+    /// Nobody knows, as after a timeout
+    Unknown,
+}
+
+impl Release {
+    pub(super) async fn run(&self) -> Result<Exit, Failure> {
+        let outcome = match self.outcome {
+            Outcome::Failed => v1::Outcome::Failed,
+            Outcome::Blocked => v1::Outcome::Blocked,
+            Outcome::Rejected => v1::Outcome::Rejected,
+            Outcome::Cancelled => v1::Outcome::Cancelled,
+            Outcome::Unknown => v1::Outcome::Unknown,
+        };
+        let request = ReleaseRequest {
+            subject: self.subject.clone(),
+            reservation_id: self.reservation_id.clone(),
+            outcome: outcome.into(),
+            detail: self.detail.clone(),
+            billed_work: self.billed.work(),
+            billed_cost: self.billed.billed_cost.clone(),
+        };
+        let response = self.server.quota().await?.release(self.server.request(request)).await?.into_inner();
+        output::answer(self.server.json, &response, |response| {
+            render::reservation(
+                response.reservation.as_ref(),
+                &render::settled_notes(response.replayed, response.queued),
+                &response.balances,
+            )
+        })?;
+        Ok(exit::DONE)
+    }
+}

@@ -1,0 +1,82 @@
+//! `genquota serve`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::{self, Exit};
+use super::settings::{LAYERS, SettingFlags};
+use super::{Failure, config, output};
+use crate::app::{self, Bound};
+use crate::config::ListenAddress;
+use crate::telemetry::logs;
+
+const EXAMPLES: &str = "\
+Examples:
+  genquota serve
+  genquota serve --listen unix:/run/genquota/quota.sock --http 0.0.0.0:7071 --catalog catalog.yaml
+  genquota serve --listen 127.0.0.1:0 --store memory: --json
+
+SIGTERM or SIGINT stops it after what is in flight is finished; a second one stops it at once.";
+
+/// Start a sidecar and serve until it is told to stop
+#[derive(Debug, Args)]
+#[command(after_help = format!("{LAYERS}\n\n{EXAMPLES}"))]
+pub(super) struct Serve {
+    /// Print where it listens as one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+impl Serve {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let loaded = self.settings.load()?;
+        config::warn(&loaded);
+        logs::install(&loaded.config.log)?;
+        app::run(loaded.config, |bound| {
+            let text = if self.json { as_json(bound) } else { as_text(bound) };
+            // Nobody may be reading; that is no reason not to serve.
+            let _ = output::line(&text);
+        })?;
+        Ok(exit::DONE)
+    }
+}
+
+fn as_json(bound: &Bound) -> String {
+    let listen: Vec<String> = bound.listen.iter().map(ToString::to_string).collect();
+    json!({"listen": listen, "http": bound.http.map(|address| address.to_string())}).to_string()
+}
+
+fn as_text(bound: &Bound) -> String {
+    let mut text = String::new();
+    for address in &bound.listen {
+        text.push_str(&format!("gRPC  {address}\n"));
+    }
+    if let Some(http) = bound.http {
+        text.push_str(&format!("HTTP  http://{http}/readyz\n"));
+    }
+    text.push_str(&format!("\nTry it:\n  genquota subject list{}", server_flag(bound.listen.first())));
+    text
+}
+
+/// What the client commands need to reach this server; nothing where it is their default.
+fn server_flag(address: Option<&ListenAddress>) -> String {
+    match address.map(ToString::to_string) {
+        Some(address) if address != "127.0.0.1:7070" => format!(" --server {address}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_addresses_are_told_with_a_call_that_reaches_them() {
+        let at = |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()) };
+        assert!(as_text(&at("127.0.0.1:7070")).ends_with("  genquota subject list"));
+        assert!(as_text(&at("unix:/q.sock")).ends_with("  genquota subject list --server unix:/q.sock"));
+        assert_eq!(as_json(&at("127.0.0.1:4711")), r#"{"http":"127.0.0.1:7071","listen":["127.0.0.1:4711"]}"#);
+    }
+}

@@ -1,0 +1,269 @@
+//! `QuotaService`: what gateways call.
+
+use tonic::{Request, Response, Status};
+
+use super::read::{Reader, fingerprint};
+use super::{Handlers, status, write};
+use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, UserId};
+use crate::domain::reservation::Outcome;
+use crate::domain::settlement::Ending;
+use crate::proto::v1;
+use crate::proto::v1::quota_service_server::QuotaService;
+use crate::service::{ExtendCommand, Offer, QuoteCommand, RecordCommand, ReserveCommand, ServiceError, SettleCommand, Settled};
+
+/// How an attempt may end that is given back.
+const RELEASE_OUTCOMES: [Outcome; 5] = [Outcome::Failed, Outcome::Rejected, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown];
+/// How usage may have ended that is recorded.
+const RECORD_OUTCOMES: [Outcome; 6] =
+    [Outcome::Accepted, Outcome::Failed, Outcome::Rejected, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown];
+
+#[tonic::async_trait]
+impl QuotaService for Handlers {
+    async fn reserve(&self, request: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {
+        let command = read_reserve(&request.into_inner()).map_err(status::of)?;
+        let reserved = self.change(|service| async move { service.reserve(command).await }).await?;
+        let outcome = match &reserved.outcome {
+            Ok(reservation) => v1::reserve_response::Outcome::Reservation(write::reservation(reservation)),
+            Err(denial) => v1::reserve_response::Outcome::Denial(write::denial(denial)),
+        };
+        Ok(Response::new(v1::ReserveResponse {
+            outcome: Some(outcome),
+            balances: write::balances(&reserved.balances),
+            replayed: reserved.replayed,
+        }))
+    }
+
+    async fn commit(&self, request: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
+        let command = read_commit(&request.into_inner()).map_err(status::of)?;
+        let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        Ok(Response::new(v1::CommitResponse {
+            reservation: Some(write::reservation(&settled.reservation)),
+            balances: write::balances(&settled.balances),
+            events: events(&settled),
+            replayed: settled.replayed,
+            queued: false,
+        }))
+    }
+
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
+        let command = read_release(&request.into_inner()).map_err(status::of)?;
+        let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        Ok(Response::new(v1::ReleaseResponse {
+            reservation: Some(write::reservation(&settled.reservation)),
+            balances: write::balances(&settled.balances),
+            events: events(&settled),
+            replayed: settled.replayed,
+            queued: false,
+        }))
+    }
+
+    async fn extend(&self, request: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
+        let request = request.into_inner();
+        if request.outcome_unknown {
+            return Err(status::unimplemented("Extend with outcome_unknown"));
+        }
+        let command = read_extend(&request).map_err(status::of)?;
+        let reservation = self.change(|service| async move { service.extend(command).await }).await?;
+        Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
+    }
+
+    async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
+        let command = read_record(&request.into_inner()).map_err(status::of)?;
+        let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
+        Ok(Response::new(v1::RecordUsageResponse {
+            reservation: Some(write::reservation(&settled.reservation)),
+            balances: write::balances(&settled.balances),
+            replayed: settled.replayed,
+        }))
+    }
+
+    async fn quote(&self, request: Request<v1::QuoteRequest>) -> Result<Response<v1::QuoteResponse>, Status> {
+        let command = read_quote(&request.into_inner()).map_err(status::of)?;
+        let quotation = self.service.quote(command).await.map_err(status::of)?;
+        Ok(Response::new(v1::QuoteResponse {
+            offers: quotation.offers.iter().map(offer).collect(),
+            currency: quotation.currency.to_string(),
+            catalog_version: quotation.catalog.to_string(),
+        }))
+    }
+
+    async fn get_reservation(&self, request: Request<v1::GetReservationRequest>) -> Result<Response<v1::GetReservationResponse>, Status> {
+        let request = request.into_inner();
+        let mut reader = Reader::default();
+        let subject = reader.id("subject", &request.subject, SubjectId::new);
+        let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+        let (subject, id) = reader.finish(subject.zip(id)).map_err(status::of)?;
+        let reservation = self.service.reservation(subject, &id).await.map_err(status::of)?;
+        Ok(Response::new(v1::GetReservationResponse { reservation: Some(write::reservation(&reservation)) }))
+    }
+
+    async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Result<Response<v1::GetBalanceResponse>, Status> {
+        let request = request.into_inner();
+        let mut reader = Reader::default();
+        let subject = reader.id("subject", &request.subject, SubjectId::new);
+        let user = reader.optional_id("user", &request.user, UserId::new);
+        let (subject, user) = reader.finish(subject.zip(user)).map_err(status::of)?;
+        let balance = self.service.subject_balance(&subject, user.as_ref()).await.map_err(status::of)?;
+        Ok(Response::new(v1::GetBalanceResponse {
+            balances: write::balances(&balance.balances),
+            plan: write::text(balance.plan.as_ref()),
+            period_start_time: balance.period.map(|period| write::time(period.start)),
+            period_end_time: balance.period.map(|period| write::time(period.end)),
+        }))
+    }
+}
+
+fn read_reserve(request: &v1::ReserveRequest) -> Result<ReserveCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let user = reader.optional_id("user", &request.user, UserId::new);
+    let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+    let generation = generation(&mut reader, &request.generation_id, &request.reservation_id);
+    let action = reader.id("action", &request.action, ActionId::new);
+    let target = reader.target("target", request.target.as_ref());
+    let planned_target = reader.target("planned_target", request.planned_target.as_ref());
+    let fallbacks = reader.targets("fallbacks", &request.fallbacks);
+    let work = reader.asked_work("work", request.work.as_ref());
+    let ttl = reader.duration("ttl", request.ttl.as_ref());
+    let labels = reader.labels(&request.labels);
+    let command = || {
+        Some(ReserveCommand {
+            subject: subject?,
+            user: user?,
+            id: id?,
+            generation: generation?,
+            action: action?,
+            target: target?,
+            planned_target: planned_target?,
+            fallbacks: fallbacks?,
+            work: work?,
+            ttl: ttl?,
+            accept_fewer: request.accept_fewer,
+            validate_only: request.validate_only,
+            labels: labels?,
+            // To try a request first does not make it another one.
+            fingerprint: fingerprint("Reserve", &v1::ReserveRequest { validate_only: false, ..request.clone() }),
+        })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_commit(request: &v1::CommitRequest) -> Result<SettleCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+    let delivered = reader.optional_work("work", request.work.as_ref());
+    let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
+    let command = || {
+        let ending = Ending::Commit { delivered: delivered? };
+        Some(SettleCommand { subject: subject?, id: id?, ending, billing: billing?, fingerprint: fingerprint("Commit", request) })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_release(request: &v1::ReleaseRequest) -> Result<SettleCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+    let outcome = reader.outcome(request.outcome, &RELEASE_OUTCOMES, Outcome::Failed);
+    let note = reader.detail(&request.detail);
+    let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
+    let command = || {
+        let ending = Ending::Release { outcome: outcome?, note: note? };
+        Some(SettleCommand { subject: subject?, id: id?, ending, billing: billing?, fingerprint: fingerprint("Release", request) })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_extend(request: &v1::ExtendRequest) -> Result<ExtendCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+    let ttl = reader.duration("ttl", request.ttl.as_ref());
+    let command = || Some(ExtendCommand { subject: subject?, id: id?, ttl: ttl?, fingerprint: fingerprint("Extend", request) });
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_record(request: &v1::RecordUsageRequest) -> Result<RecordCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let user = reader.optional_id("user", &request.user, UserId::new);
+    let id = reader.id("usage_id", &request.usage_id, ReservationId::new);
+    let generation = generation(&mut reader, &request.generation_id, &request.usage_id);
+    let action = reader.id("action", &request.action, ActionId::new);
+    let target = reader.target("target", request.target.as_ref());
+    let work = reader.asked_work("work", request.work.as_ref());
+    let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
+    let outcome = reader.outcome(request.outcome, &RECORD_OUTCOMES, Outcome::Accepted);
+    let labels = reader.labels(&request.labels);
+    let command = || {
+        Some(RecordCommand {
+            subject: subject?,
+            user: user?,
+            id: id?,
+            generation: generation?,
+            action: action?,
+            target: target?,
+            work: work?,
+            billing: billing?,
+            outcome: outcome?,
+            labels: labels?,
+            fingerprint: fingerprint("RecordUsage", request),
+        })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_quote(request: &v1::QuoteRequest) -> Result<QuoteCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let user = reader.optional_id("user", &request.user, UserId::new);
+    let action = reader.id("action", &request.action, ActionId::new);
+    let work = reader.asked_work("work", request.work.as_ref());
+    let targets = reader.targets("targets", &request.targets);
+    let planned_target = reader.target("planned_target", request.planned_target.as_ref());
+    let command = || {
+        Some(QuoteCommand {
+            subject: subject?,
+            user: user?,
+            action: action?,
+            work: work?,
+            targets: targets?,
+            planned_target: planned_target?,
+        })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+/// The generation, which is the reservation unless the caller says otherwise.
+fn generation(reader: &mut Reader, generation: &str, reservation: &str) -> Option<GenerationId> {
+    match generation {
+        // What is wrong with the reservation's id is said of that field.
+        "" => GenerationId::new(reservation).ok(),
+        named => reader.id("generation_id", named, |text: &str| -> Result<_, IdError> { GenerationId::new(text) }),
+    }
+}
+
+fn events(settled: &Settled) -> Vec<v1::CostEvent> {
+    settled.events.iter().map(write::cost_event).collect()
+}
+
+fn offer(offer: &Offer) -> v1::Offer {
+    v1::Offer {
+        target: offer.target.as_ref().map(write::target),
+        tier: write::text(offer.attempt.tier.as_ref()),
+        units: offer.attempt.units.to_string(),
+        cost: offer.attempt.cost.to_string(),
+        planned_cost: offer.attempt.planned_cost.to_string(),
+        cost_shift: write::cost_shift(&offer.attempt),
+        fits: offer.denial.is_none(),
+        denial: offer.denial.as_ref().map(write::denial),
+        meter: write::text(offer.meter.as_ref()),
+    }
+}
