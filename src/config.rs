@@ -186,7 +186,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigError> {
     let mut origins: BTreeMap<&'static str, Origin> = SETTINGS.iter().map(|setting| (setting.key, Origin::Default)).collect();
     for given in given {
         let Some(setting) = setting(&given.key) else {
-            problems.push(setting::unknown_key(&given));
+            problems.push(Problem::new(&given.key, given.origin, "no such setting"));
             continue;
         };
         // A value that a later layer replaces is read all the same: it is wrong where it stands.

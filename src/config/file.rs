@@ -1,141 +1,135 @@
 //! The configuration file: YAML, read into one list of keys and texts, each with its line.
 //!
-//! Knows YAML and nothing of what the settings mean. Scalars stay the text that stands in the file, so that every layer is read by the same
-//! grammar; nested keys are joined by dots.
+//! Knows which keys there are, and nothing of what they mean. Scalars stay the text that stands in the file, so that every layer is read by
+//! the same grammar; nested keys are joined by dots.
 
 use std::path::Path;
 
-use saphyr::{MarkedYaml, YamlData, YamlLoader};
-use saphyr_parser::{Parser, ScalarStyle, ScanError};
+use serde::Deserialize;
 
-use super::setting::{is_group, unknown_key};
 use super::{Given, Origin, Problem};
+use crate::yaml::{self, OneOrMany, Placed, Places, Severity, TEXT_BYTES_MAX};
 
-/// Longest file that is read. The longest sensible one is a hundredth of this.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+/// One setting as it stands in the file; how many values it takes is the setting's to say.
+type Values = Option<OneOrMany<Placed<String>>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    instance: Values,
+    listen: Values,
+    http: Values,
+    catalog: Values,
+    store: Values,
+    insecure: Values,
+    reservation: Option<RawReservation>,
+    retention: Values,
+    drain_deadline: Values,
+    request_timeout: Values,
+    limits: Option<RawLimits>,
+    log: Option<RawLog>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReservation {
+    ttl: Values,
+    ttl_max: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    message_bytes: Values,
+    streams_per_connection: Values,
+    connections: Values,
+    queue: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    filter: Values,
+    format: Values,
+}
 
 /// Reads a file. What cannot be read is added to `problems`; what can be is returned all the same.
 pub fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Given> {
-    let whole = |message: &str| Problem::new("", Origin::File { path: path.to_owned(), line: 0 }, message);
-    let length = std::fs::metadata(path).map(|metadata| metadata.len());
-    let text = match length {
-        Ok(length) if length > FILE_BYTES_MAX => {
-            problems.push(whole(&format!("too long for a configuration: {length} bytes; at most {FILE_BYTES_MAX} are read")));
+    let unreadable = |message: String| Problem::new("", Origin::File { path: path.to_owned(), line: 0 }, &message);
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > TEXT_BYTES_MAX as u64 => {
+            problems.push(unreadable(format!("too long: {} bytes; at most {TEXT_BYTES_MAX} are read", metadata.len())));
             return Vec::new();
         }
-        Ok(_) => std::fs::read_to_string(path),
-        Err(error) => Err(error),
-    };
-    match text {
+        _ => {}
+    }
+    match std::fs::read_to_string(path) {
         Ok(text) => flatten(path, &text, problems),
         Err(error) => {
-            problems.push(whole(&format!("cannot read the configuration: {error}")));
+            problems.push(unreadable(format!("cannot read the configuration: {error}")));
             Vec::new()
         }
     }
 }
 
 fn flatten(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
-    let mut walk = Walk { path, given: Vec::new(), problems };
-    match documents(text.trim_start_matches('\u{feff}')) {
-        Err((line, message)) => walk.wrong("", line, &format!("not YAML: {message}")),
-        Ok(documents) => match documents.as_slice() {
-            [] => {}
-            [document] => walk.document(document),
-            [_, second, ..] => walk.wrong("", second.span.start.line(), "a second document: only one is read"),
-        },
+    if says_nothing(text) {
+        return Vec::new();
     }
-    walk.given
+    let read = yaml::read::<RawConfig>(text);
+    for problem in read.problems.into_iter().filter(|problem| problem.severity == Severity::Error) {
+        let origin = Origin::File { path: path.to_owned(), line: problem.line };
+        problems.push(Problem { key: problem.path, origin, message: problem.message, hint: problem.hint });
+    }
+    read.value.map(|raw| raw.given(path, &read.places)).unwrap_or_default()
 }
 
-fn documents(text: &str) -> Result<Vec<MarkedYaml<'_>>, (usize, String)> {
-    let scan_error = |error: &ScanError| (error.marker().line(), error.info().to_owned());
-    let mut loader = YamlLoader::<MarkedYaml<'_>>::default();
-    // Scalars stay text: `0x10`, `1e3` and `no` are for the settings to judge.
-    loader.early_parse(false);
-    Parser::new_from_str(text).load(&mut loader, true).map_err(|error| scan_error(&error))?;
-    match loader.error() {
-        Some(error) => Err(scan_error(error)),
-        None => Ok(loader.into_documents()),
-    }
+/// A file may hold nothing but comments.
+fn says_nothing(text: &str) -> bool {
+    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---")
 }
 
-struct Walk<'a> {
-    path: &'a Path,
-    given: Vec<Given>,
-    problems: &'a mut Vec<Problem>,
-}
-
-impl Walk<'_> {
-    fn origin(&self, line: usize) -> Origin {
-        Origin::File { path: self.path.to_owned(), line }
-    }
-
-    fn wrong(&mut self, key: &str, line: usize, message: &str) {
-        let origin = self.origin(line);
-        self.problems.push(Problem::new(key, origin, message));
-    }
-
-    fn document(&mut self, node: &MarkedYaml<'_>) {
-        match &node.data {
-            YamlData::Mapping(_) => self.mapping("", node),
-            _ if scalar(node).is_some_and(|text| text.is_none()) => {}
-            _ => self.wrong("", node.span.start.line(), "not a mapping: write one `key: value` a line"),
+impl RawConfig {
+    fn given(self, path: &Path, places: &Places) -> Vec<Given> {
+        let mut all = vec![
+            ("instance", self.instance),
+            ("listen", self.listen),
+            ("http", self.http),
+            ("catalog", self.catalog),
+            ("store", self.store),
+            ("insecure", self.insecure),
+            ("retention", self.retention),
+            ("drain_deadline", self.drain_deadline),
+            ("request_timeout", self.request_timeout),
+        ];
+        if let Some(reservation) = self.reservation {
+            all.extend([("reservation.ttl", reservation.ttl), ("reservation.ttl_max", reservation.ttl_max)]);
         }
-    }
-
-    fn mapping(&mut self, prefix: &str, node: &MarkedYaml<'_>) {
-        let YamlData::Mapping(entries) = &node.data else { return };
-        for (name, value) in entries {
-            let line = name.span.start.line();
-            match scalar(name) {
-                Some(Some(name)) if prefix.is_empty() => self.entry(name.to_owned(), line, value),
-                Some(Some(name)) => self.entry(format!("{prefix}.{name}"), line, value),
-                _ => self.wrong(prefix, line, "a key that is not plain text"),
-            }
+        if let Some(limits) = self.limits {
+            all.extend([
+                ("limits.message_bytes", limits.message_bytes),
+                ("limits.streams_per_connection", limits.streams_per_connection),
+                ("limits.connections", limits.connections),
+                ("limits.queue", limits.queue),
+            ]);
         }
-    }
-
-    fn entry(&mut self, key: String, line: usize, value: &MarkedYaml<'_>) {
-        if is_group(&key) {
-            match &value.data {
-                YamlData::Mapping(_) => self.mapping(&key, value),
-                _ => self.wrong(&key, line, "not a mapping: write its settings below it, indented"),
-            }
-            return;
+        if let Some(log) = self.log {
+            all.extend([("log.filter", log.filter), ("log.format", log.format)]);
         }
-        let origin = self.origin(line);
-        if super::setting(&key).is_none() {
-            self.problems.push(unknown_key(&Given { key, values: Vec::new(), origin }));
-            return;
-        }
-        let nodes = match &value.data {
-            YamlData::Sequence(nodes) => nodes.iter().collect(),
-            _ => vec![value],
-        };
-        let mut values = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            match scalar(node) {
-                Some(Some(text)) => values.push(text.to_owned()),
-                Some(None) => return self.wrong(&key, line, "has no value"),
-                None => return self.wrong(&key, node.span.start.line(), "not a plain value"),
-            }
-        }
-        self.given.push(Given { key, values, origin });
-    }
-}
-
-/// The text of a scalar; inside, none for null. None: not a scalar.
-fn scalar<'a>(node: &'a MarkedYaml<'_>) -> Option<Option<&'a str>> {
-    match &node.data {
-        YamlData::Representation(text, ScalarStyle::Plain, _) if ["", "~", "null", "Null", "NULL"].contains(&&**text) => Some(None),
-        YamlData::Representation(text, _, _) => Some(Some(text)),
-        _ => None,
+        let given = all.into_iter().filter_map(|(key, values)| {
+            let OneOrMany(values) = values?;
+            let line = places.line(values.first()?.at);
+            let values = values.into_iter().map(|placed| placed.value).collect();
+            Some(Given { key: key.to_owned(), values, origin: Origin::File { path: path.to_owned(), line } })
+        });
+        given.collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::SETTINGS;
     use super::*;
 
     type Read = (Vec<(String, Vec<String>, usize)>, Vec<(String, usize)>);
@@ -151,17 +145,18 @@ mod tests {
 
     #[test]
     fn scalars_keep_their_text_and_their_line() {
-        let (given, problems) =
+        let (mut given, problems) =
             read_text("# comment\ninsecure: no\nlimits:\n  queue: 0x10\nstore: \"memory:\"\nlisten:\n  - a:1\n  - 'b:2'\n");
         assert_eq!(problems, []);
+        given.sort();
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             given,
             [
                 ("insecure".to_owned(), texts(&["no"]), 2),
                 ("limits.queue".to_owned(), texts(&["0x10"]), 4),
+                ("listen".to_owned(), texts(&["a:1", "b:2"]), 7),
                 ("store".to_owned(), texts(&["memory:"]), 5),
-                ("listen".to_owned(), texts(&["a:1", "b:2"]), 6),
             ]
         );
     }
@@ -170,7 +165,7 @@ mod tests {
     fn every_problem_has_its_line_and_the_rest_is_still_read() {
         let (given, problems) =
             read_text("lisen: a\nstore:\nlog:\n  format: json\n  colour: 1\nlimits: 5\ncatalog: {a: b}\nretention: 1d\n");
-        assert_eq!(given.iter().map(|(key, ..)| key.as_str()).collect::<Vec<_>>(), ["log.format", "retention"]);
+        assert_eq!(given.iter().map(|(key, ..)| key.as_str()).collect::<Vec<_>>(), ["retention", "log.format"]);
         let expected = [("lisen", 1), ("store", 2), ("log.colour", 5), ("limits", 6), ("catalog", 7)];
         assert_eq!(problems, expected.map(|(key, line)| (key.to_owned(), line)));
     }
@@ -182,11 +177,24 @@ mod tests {
             ("- a\n", 1),
             ("text\n", 1),
             ("instance: a\ninstance: b\n", 2),
-            ("instance: a\n---\ninstance: b\n", 3),
+            ("instance: a\n---\ninstance: b\n", 2),
             ("log:\n\tformat: json\n", 2),
         ] {
             let (given, problems) = read_text(text);
-            assert_eq!((given, problems), (Vec::new(), vec![(String::new(), line)]), "{text:?}");
+            assert!(given.len() <= 1, "{text:?}");
+            assert_eq!(problems.iter().map(|(_, line)| *line).collect::<Vec<_>>(), [line], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_setting_can_be_given_in_the_file() {
+        for setting in &SETTINGS {
+            let text = match setting.key.split_once('.') {
+                Some((group, name)) => format!("{group}:\n  {name}: value\n"),
+                None => format!("{}: value\n", setting.key),
+            };
+            let line = text.lines().count();
+            assert_eq!(read_text(&text), (vec![(setting.key.to_owned(), vec!["value".to_owned()], line)], Vec::new()));
         }
     }
 

@@ -5,7 +5,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{CatalogSource, Config, Given, LogFormat, Origin, Problem, VARIABLE_PREFIX, format_duration, masked, parse_duration};
+use super::{CatalogSource, Config, LogFormat, Origin, Problem, VARIABLE_PREFIX, format_duration, masked, parse_duration};
 
 /// The longest any duration may be: a year. Beyond it stands a slip of the pen.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -79,34 +79,6 @@ impl Setting {
 /// The setting of a key.
 pub fn setting(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
-}
-
-/// True: settings stand below this key.
-pub(super) fn is_group(key: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
-}
-
-/// Says of a key that it is none, and which one was probably meant.
-pub(super) fn unknown_key(given: &Given) -> Problem {
-    let bare = |key: &str| key.replace(['-', '_', '.'], "").to_ascii_lowercase();
-    let (group, _) = given.key.rsplit_once('.').unwrap_or(("", ""));
-    let problem = Problem::new(&given.key, given.origin.clone(), "no such setting");
-    match SETTINGS.iter().find(|setting| bare(setting.key) == bare(&given.key)) {
-        Some(meant) => problem.hint(&format!("write `{}`", meant.key)),
-        None => {
-            let mut known: Vec<&str> = Vec::new();
-            for setting in &SETTINGS {
-                let below = if group.is_empty() {
-                    Some(setting.key)
-                } else {
-                    setting.key.strip_prefix(group).and_then(|rest| rest.strip_prefix('.'))
-                };
-                known.extend(below.and_then(|below| below.split('.').next()));
-            }
-            known.dedup();
-            problem.hint(&format!("known are `{}`", known.join("`, `")))
-        }
-    }
 }
 
 macro_rules! duration {
@@ -350,13 +322,5 @@ mod tests {
         }
         assert!(setting("store").unwrap().read(&mut config, &["memory:".to_owned(), "memory:".to_owned()]).is_err());
         assert_eq!(config, before);
-    }
-
-    #[test]
-    fn unknown_keys_come_with_what_was_meant() {
-        let hint = |key: &str| unknown_key(&Given { key: key.to_owned(), values: Vec::new(), origin: Origin::Default }).hint.unwrap();
-        assert_eq!(hint("drain-deadline"), "write `drain_deadline`");
-        assert_eq!(hint("log.colour"), "known are `filter`, `format`");
-        assert!(hint("x").starts_with("known are `instance`, `listen`"));
     }
 }

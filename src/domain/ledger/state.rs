@@ -12,9 +12,6 @@ use crate::domain::amount::Micros;
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::subject::Document;
 
-/// Most ended things one call to [`Ledger::sweep`] deals with, so that a backlog never delays a decision for long.
-pub const SWEEP_MAX: usize = 256;
-
 /// All subjects of one store.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -24,6 +21,7 @@ pub struct Ledger {
     due: BTreeSet<(Timestamp, Due)>,
     /// Of the last event.
     sequence: u64,
+    /// The latest instant anything was asked at.
     last_time: Timestamp,
     /// How long an ended reservation and its id are remembered.
     retention: SignedDuration,
@@ -62,6 +60,9 @@ impl Changes {
 }
 
 impl Ledger {
+    /// Most things one call to [`Ledger::sweep`] deals with, so that a backlog never delays a decision for long.
+    pub const SWEEP_MAX: usize = 256;
+
     pub fn new(retention: SignedDuration) -> Self {
         Self { retention, last_time: Timestamp::MIN, ..Self::default() }
     }
@@ -79,22 +80,18 @@ impl Ledger {
         }
     }
 
-    /// Expires holds, forgets ended reservations and lapsed accounts, at most [`SWEEP_MAX`] of them. Says whether more are due.
+    /// Expires holds, forgets ended reservations and lapsed accounts, at most [`Self::SWEEP_MAX`] of them. Says whether more are due.
     pub fn sweep(&mut self, now: Timestamp, changes: &mut Changes) -> bool {
         let now = self.advance(now);
-        for _ in 0..SWEEP_MAX {
-            match self.due.first() {
-                Some((at, _)) if *at <= now => {}
-                _ => return false,
-            }
-            let Some((_, due)) = self.due.pop_first() else { return false };
-            match due {
-                Due::Expire(subject, id) => self.expire(&subject, &id, now, changes),
-                Due::Forget(subject, id) => self.forget(&subject, &id, changes),
-                Due::Lapse(subject, account) => self.lapse(&subject, account, now, changes),
+        for _ in 0..Self::SWEEP_MAX {
+            match self.pop_due(now) {
+                Some(Due::Expire(subject, id)) => self.expire(&subject, &id, now, changes),
+                Some(Due::Forget(subject, id)) => self.forget(&subject, &id, changes),
+                Some(Due::Lapse(subject, account)) => self.lapse(&subject, account, now, changes),
+                None => return false,
             }
         }
-        true
+        self.next_due().is_some_and(|at| at <= now)
     }
 
     /// A reservation as it stands at `now`: one whose deadline has passed is expired first.
@@ -126,7 +123,7 @@ impl Ledger {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The number and time of the last event.
+    /// The number of the last event, and the instant before which nothing happens any more.
     pub fn position(&self) -> (u64, Timestamp) {
         (self.sequence, self.last_time)
     }
@@ -250,6 +247,11 @@ impl Ledger {
         self.sequence
     }
 
+    fn pop_due(&mut self, now: Timestamp) -> Option<Due> {
+        self.due.first().filter(|(at, _)| *at <= now)?;
+        self.due.pop_first().map(|(_, due)| due)
+    }
+
     fn expire_if_due(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
         let row = self.subjects.get(subject).and_then(|subject| subject.reservations.get(id));
         if row.is_some_and(|row| row.state == State::Held && row.deadline <= now) {
@@ -302,9 +304,8 @@ impl Ledger {
             state.accounts.remove(&key);
             return;
         }
-        if state.accounts.insert(key.clone(), account).is_none()
-            && let Some(lapses) = account.lapses
-        {
+        let known = state.accounts.insert(key.clone(), account).and_then(|before| before.lapses);
+        if let Some(lapses) = account.lapses.filter(|_| known.is_none()) {
             self.due.insert((lapses, Due::Lapse(subject.clone(), key)));
         }
     }
@@ -391,10 +392,18 @@ impl Working<'_> {
         let before = self.changed.clone();
         let mut legs = Vec::with_capacity(take.sources.len().min(2) + take.caps.len());
         let mut left = take.units;
-        for (account, amount) in self.shares(take) {
-            self.add(account, amount, into, None)?;
-            left = left.less(amount);
-            push_leg(&mut legs, account, amount, into);
+        for source in &take.sources {
+            // Each source sees what those before it gave: an account may stand here twice, or be one that a later source carries from.
+            let available = source.available(|key| self.get(key));
+            if take.whole && available < left {
+                continue;
+            }
+            let amount = available.min(left).min(source.at_most.unwrap_or(left));
+            if !amount.is_zero() {
+                self.add(&source.account, amount, into, None)?;
+                left = left.less(amount);
+                push_leg(&mut legs, &source.account, amount, into);
+            }
         }
         if let Some(overage) = take.overage.as_ref().filter(|_| !left.is_zero()) {
             self.add(overage, left, into, None)?;
@@ -423,29 +432,6 @@ impl Working<'_> {
             return Err(Answer::Denied(Denied { short, caps_reached, accounts: keys.map(|key| self.get(key)).collect(), now }));
         }
         Ok(Taken { legs, caps_warned })
-    }
-
-    /// What each source would give, in order. An account that stands here twice gives the second time what the first has left.
-    fn shares<'t>(&self, take: &'t Take) -> Vec<(&'t AccountKey, Micros)> {
-        let mut shares: Vec<(&AccountKey, Micros)> = Vec::new();
-        let mut left = take.units;
-        for source in &take.sources {
-            if left.is_zero() {
-                break;
-            }
-            let given: i64 = shares.iter().filter(|(key, _)| **key == source.account).map(|(_, amount)| amount.get()).sum();
-            let given = Micros::new(given).unwrap_or(Micros::MAX);
-            let mut amount = source.available(|key| self.get(key)).less(given).min(left);
-            if take.whole && amount < left {
-                continue;
-            }
-            amount = source.at_most.map_or(amount, |at_most| amount.min(at_most));
-            if !amount.is_zero() {
-                left = left.less(amount);
-                shares.push((&source.account, amount));
-            }
-        }
-        shares
     }
 }
 

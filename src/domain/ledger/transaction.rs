@@ -19,7 +19,7 @@ pub struct Transaction {
     pub judged_by: Option<u64>,
     /// The store times, `from <= t < until`, for which the accounts named here are the right ones.
     pub valid: Option<(Timestamp, Timestamp)>,
-    /// Decide, and change nothing.
+    /// Decide, and change nothing. (A hold whose time is over expires all the same: that is time's doing.)
     pub dry_run: bool,
     /// Takes the place of the subject's document.
     pub document: Option<Arc<Document>>,
@@ -64,7 +64,7 @@ pub struct Take {
     pub units: Micros,
     /// In burn order. One account may stand here twice, such as a receipt's own and today's.
     pub sources: Vec<Source>,
-    /// One source must pay all (P9, `split: false`).
+    /// One source must pay all (P9, `split: false`). A source that could, and may give only `at_most`, leaves the rest to the next.
     pub whole: bool,
     /// Takes what no source can pay. Without it, such a take is denied.
     pub overage: Option<AccountKey>,
@@ -124,10 +124,10 @@ pub enum Answer {
     StalePeriod {
         now: Timestamp,
     },
-    /// The sources are short or a cap is reached; nothing changed.
-    Denied(Denied),
     /// An account would exceed the largest amount; nothing changed.
     AccountFull(AccountKey),
+    /// The sources are short or a cap is reached; nothing changed.
+    Denied(Denied),
     Done(Done),
 }
 
@@ -137,7 +137,8 @@ pub struct Denied {
     pub short: bool,
     /// Indexes of the enforced caps that would be exceeded.
     pub caps_reached: Vec<usize>,
-    /// The accounts as they are: one for each source, then one for each cap.
+    /// The accounts as the take found them, what the reservation itself held already given back: one for each source, then one for each
+    /// cap.
     pub accounts: Vec<Account>,
     /// The store's time of the answer.
     pub now: Timestamp,

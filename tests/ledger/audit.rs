@@ -1,0 +1,172 @@
+//! The invariants of proof.md, checked on whole contents: before a call, what it changed, and after it.
+//!
+//! [`Contents`] is also the fold (I13): what a store would keep if all it had was the changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use genquota::domain::ids::{ReservationId, SubjectId};
+use genquota::domain::ledger::{Account, AccountKey, Changes, EventKind, Ledger, Row, State};
+use genquota::domain::subject::Document;
+use jiff::{SignedDuration, Timestamp};
+
+/// Everything a ledger holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contents {
+    pub accounts: BTreeMap<(SubjectId, AccountKey), Account>,
+    pub rows: BTreeMap<(SubjectId, ReservationId), Arc<Row>>,
+    pub documents: BTreeMap<SubjectId, Arc<Document>>,
+}
+
+impl Contents {
+    pub fn of(ledger: &Ledger) -> Self {
+        let mut all = Self::default();
+        for (subject, accounts, rows) in ledger.contents() {
+            all.accounts.extend(accounts.iter().map(|(key, account)| ((subject.clone(), key.clone()), *account)));
+            all.rows.extend(rows.iter().map(|(id, row)| ((subject.clone(), id.clone()), row.clone())));
+        }
+        all.documents.extend(ledger.documents(None, usize::MAX).into_iter().map(|document| (document.subject.clone(), document)));
+        all
+    }
+
+    /// Writes down a change as a store does.
+    pub fn apply(&mut self, changes: &Changes) {
+        for (subject, key, account) in &changes.accounts {
+            let key = (subject.clone(), key.clone());
+            if account.is_empty() {
+                self.accounts.remove(&key);
+            } else {
+                self.accounts.insert(key, *account);
+            }
+        }
+        for (subject, row) in &changes.rows {
+            self.rows.insert((subject.clone(), row.id.clone()), row.clone());
+        }
+        for forgotten in &changes.forgotten {
+            self.rows.remove(forgotten);
+        }
+        for document in &changes.documents {
+            self.documents.insert(document.subject.clone(), document.clone());
+        }
+    }
+
+    /// A ledger that begins where another stopped.
+    pub fn restored(&self, position: (u64, Timestamp), retention: SignedDuration) -> Ledger {
+        let kept = Changes {
+            accounts: self.accounts.iter().map(|((subject, key), account)| (subject.clone(), key.clone(), *account)).collect(),
+            rows: self.rows.iter().map(|((subject, _), row)| (subject.clone(), row.clone())).collect(),
+            documents: self.documents.values().cloned().collect(),
+            ..Changes::default()
+        };
+        let mut ledger = Ledger::new(retention);
+        ledger.restore(position, kept);
+        ledger
+    }
+
+    /// The accounts of one subject.
+    pub fn of_subject(&self, subject: &SubjectId) -> impl Iterator<Item = (&AccountKey, &Account)> {
+        self.accounts.iter().filter(move |((whose, _), _)| whose == subject).map(|((_, key), account)| (key, account))
+    }
+}
+
+/// What all settlements ever used, by account: the books kept a second time.
+#[derive(Debug, Default)]
+pub struct Spent(BTreeMap<(SubjectId, AccountKey), i64>);
+
+impl Spent {
+    pub fn note(&mut self, changes: &Changes) {
+        for event in &changes.events {
+            let Some(row) = event.row.as_ref().filter(|row| matches!(row.state, State::Committed | State::Released)) else { continue };
+            for leg in row.legs.iter().filter(|leg| !leg.used.is_zero()) {
+                *self.0.entry((event.subject.clone(), leg.account.clone())).or_default() += leg.used.get();
+            }
+        }
+    }
+
+    /// I1: what sources paid is what settlements used, no more and no less.
+    pub fn check(&self, contents: &Contents) {
+        let paid = |key: &AccountKey| key.kind().pays();
+        for (key, used) in self.0.iter().filter(|((_, key), _)| paid(key)) {
+            assert_eq!(contents.accounts.get(key).copied().unwrap_or_default().committed.get(), *used, "{key:?} paid what was used of it");
+        }
+        for (key, account) in contents.accounts.iter().filter(|((_, key), _)| paid(key)) {
+            assert_eq!(self.0.get(key).copied().unwrap_or_default(), account.committed.get(), "{key:?} paid for something");
+        }
+    }
+}
+
+/// Checks one step from `before` to `after`.
+pub fn check_step(before: &Contents, changes: &Changes, after: &Contents, position: (u64, Timestamp)) {
+    check_holds(after);
+    check_use_never_falls(before, after);
+    for ((subject, id), row) in &after.rows {
+        if let Some(earlier) = before.rows.get(&(subject.clone(), id.clone())) {
+            check_transition(earlier, row);
+        }
+    }
+    check_events(changes, position);
+}
+
+/// I2, I20: what an account holds is what its held reservations set aside, and every account is in range.
+fn check_holds(contents: &Contents) {
+    let mut held: BTreeMap<(SubjectId, AccountKey), i64> = BTreeMap::new();
+    for ((subject, _), row) in contents.rows.iter().filter(|(_, row)| row.state == State::Held) {
+        for leg in &row.legs {
+            assert!(leg.used.is_zero(), "what is held is not used");
+            *held.entry((subject.clone(), leg.account.clone())).or_default() += leg.held.get();
+        }
+    }
+    for (key, account) in &contents.accounts {
+        assert_eq!(account.reserved.get(), held.remove(key).unwrap_or_default(), "{key:?} holds what is held of it (I2)");
+        assert!(account.total().is_some(), "{key:?} is in range (I20)");
+        assert!(!account.is_empty(), "{key:?} holds nothing and is kept");
+    }
+    assert!(held.values().all(|amount| *amount == 0), "held of no account: {held:?}");
+}
+
+/// I4. A cap's account may go when its window is over; a source never.
+fn check_use_never_falls(before: &Contents, after: &Contents) {
+    for (key, earlier) in &before.accounts {
+        let later = after.accounts.get(key).copied().unwrap_or_default();
+        let lapsed = earlier.lapses.is_some() && later.is_empty();
+        assert!(later.committed >= earlier.committed || lapsed, "{key:?} was used {} and now {}", earlier.committed, later.committed);
+    }
+}
+
+/// I5: what may follow on what. Versions count the changes of one row.
+fn check_transition(earlier: &Row, later: &Row) {
+    if earlier == later || later.create_time > earlier.create_time {
+        return;
+    }
+    let legal = match (earlier.state, later.state) {
+        (State::Held, _) => true,
+        (State::Expired, State::Committed) => later.late,
+        _ => false,
+    };
+    assert!(legal, "{:?} became {:?}", earlier.state, later.state);
+    // One call may expire a hold and then commit it late.
+    assert!(later.version == earlier.version + 1 || later.late && later.version == earlier.version + 2);
+    assert!(later.deadline >= earlier.deadline && later.opened_by == earlier.opened_by && later.create_time == earlier.create_time);
+}
+
+/// I11, I12, I15: numbers without gaps, times that never fall, one event for every change of a row or document.
+fn check_events(changes: &Changes, position: (u64, Timestamp)) {
+    let (mut sequence, mut time) = position;
+    for event in &changes.events {
+        assert_eq!(event.sequence, sequence + 1, "no gap");
+        assert!(event.time >= time, "time never falls");
+        (sequence, time) = (event.sequence, event.time);
+        match (event.kind, event.row.as_ref().map(|row| row.state)) {
+            (EventKind::Reserved | EventKind::Extended, Some(State::Held))
+            | (EventKind::Committed | EventKind::Recorded, Some(State::Committed))
+            | (EventKind::Released, Some(State::Released))
+            | (EventKind::Expired, Some(State::Expired))
+            | (EventKind::SubjectChanged, None) => {}
+            other => panic!("an event that tells of something else: {other:?}"),
+        }
+    }
+    let rows: Vec<_> = changes.rows.iter().map(|(_, row)| row).collect();
+    assert_eq!(changes.events.iter().filter_map(|event| event.row.as_ref()).collect::<Vec<_>>(), rows);
+    let documents: Vec<_> = changes.documents.iter().collect();
+    assert_eq!(changes.events.iter().filter_map(|event| event.document.as_ref()).collect::<Vec<_>>(), documents);
+}
