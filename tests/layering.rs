@@ -73,7 +73,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "demo"]),
     ("indicatif", &["cli", "demo"]),
     ("comfy_table", &["cli", "demo"]),
-    ("tracing_subscriber", &["telemetry"]),
+    // The grammar of a log filter is that crate's, and `config` reports what is wrong with one.
+    ("tracing_subscriber", &["telemetry", "config"]),
     ("saphyr", &["yaml", "config"]),
     ("saphyr_parser", &["yaml", "config"]),
 ];
