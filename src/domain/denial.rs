@@ -70,6 +70,11 @@ impl Denial {
         Self { violations, retry_after: None, remedies: Vec::new() }
     }
 
+    /// Whether the target has no price, so that there is no cost to tell.
+    pub fn is_unpriced(&self) -> bool {
+        self.violations.iter().any(|violation| violation.reason == DenialReason::UnpricedTarget)
+    }
+
     pub fn reason(&self) -> DenialReason {
         self.violations.first().expect("a denial names at least one violation").reason
     }
@@ -99,7 +104,8 @@ impl fmt::Display for Denial {
             DenialReason::QuotaExhausted => write!(f, "not enough `{}` left", first.name),
         }?;
         if let Some(amounts) = &first.amounts {
-            write!(f, ": {} asked, {} available", amounts.requested, amounts.available)?;
+            let meter = first.meter.as_deref().unwrap_or_default();
+            write!(f, ": {} {meter} asked, {} available", amounts.requested, amounts.available)?;
         }
         match self.violations.len() - 1 {
             0 => Ok(()),

@@ -7,7 +7,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan, Zoned};
 
-use super::plan::{Cadence, Window};
+use super::cap::Window;
+use super::plan::Cadence;
 
 /// Where the periods of a subscription are counted from.
 #[derive(Debug, Clone, PartialEq, Eq)]

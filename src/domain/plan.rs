@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use super::amount::Micros;
-use super::condition::Condition;
-use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, MeasureId, MeterId, PlanId, TierId};
+use super::cap::Cap;
+use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, MeasureId, MeterId, PlanId, TierId};
 
 /// A named set of allowances, caps, add-ons and features. Its terms are dated, so an edit never touches what was issued (P14).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,62 +148,6 @@ pub enum OnStoreOutage {
     Closed,
     /// Up to this many units per sidecar and outage.
     Open { units_max: Micros },
-}
-
-/// A ceiling that pays nothing but must not be exceeded (chapter 4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cap {
-    pub id: CapId,
-    pub of: CapOf,
-    /// Units, money, or calls, each in millionths.
-    pub limit: Micros,
-    /// One account for each combination of these.
-    pub by: Vec<Dimension>,
-    pub per: Window,
-    pub when: Condition,
-    pub mode: CapMode,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CapOf {
-    Units(MeterId),
-    Cost,
-    Requests,
-    InFlight,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dimension {
-    User,
-    Provider,
-    Model,
-    Tier,
-    Action,
-    Label(Box<str>),
-}
-
-/// Calendar windows in the subject's zone; weeks start on Monday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Window {
-    #[default]
-    Always,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    /// The period of the subscription.
-    Period,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CapMode {
-    #[default]
-    Enforce,
-    /// Let through, and say so.
-    Warn,
-    /// Let through, and count.
-    Shadow,
 }
 
 impl Plan {

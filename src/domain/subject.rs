@@ -242,7 +242,8 @@ impl ActivePlan<'_> {
             AllowancePer::User | AllowancePer::Seat => (user, 1),
         };
         // More seats times units than an account can hold is as good as the largest amount.
-        let limit = issue.amount.map(|amount| Micros::new(amount.get().saturating_mul(shares)).unwrap_or(Micros::MAX));
+        let share = |amount: Micros| Micros::new(amount.get().saturating_mul(shares)).unwrap_or(Micros::MAX);
+        let limit = issue.amount.map(share);
         let period = self.anchor.period(issue.every, now)?;
         let carry = match allowance.rollover {
             Some(rollover) if period.index > 0 || self.subscription.is_none() => {
@@ -250,7 +251,11 @@ impl ActivePlan<'_> {
                 // What was issued then, by the terms of then.
                 let issued = self.plan.terms_on(before.day).allowances.iter().find(|earlier| earlier.id == allowance.id);
                 let amount = issued.and_then(|earlier| earlier.issue(self.billing).amount);
-                amount.map(|limit| Carry { account: AccountKey::allowance(&allowance.id, before.day, owner), limit, cap: rollover.cap })
+                amount.map(share).map(|limit| Carry {
+                    account: AccountKey::allowance(&allowance.id, before.day, owner),
+                    limit,
+                    cap: rollover.cap,
+                })
             }
             _ => None,
         };

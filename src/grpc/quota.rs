@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
 use super::{Handlers, status, write};
+use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, UserId};
 use crate::domain::reservation::Outcome;
 use crate::domain::settlement::Ending;
@@ -255,13 +256,15 @@ fn events(settled: &Settled) -> Vec<v1::CostEvent> {
 }
 
 fn offer(offer: &Offer) -> v1::Offer {
+    let priced = !offer.denial.as_ref().is_some_and(Denial::is_unpriced);
+    let money = |amount: String| if priced { amount } else { String::new() };
     v1::Offer {
         target: offer.target.as_ref().map(write::target),
         tier: write::text(offer.attempt.tier.as_ref()),
         units: offer.attempt.units.to_string(),
-        cost: offer.attempt.cost.to_string(),
-        planned_cost: offer.attempt.planned_cost.to_string(),
-        cost_shift: write::cost_shift(&offer.attempt),
+        cost: money(offer.attempt.cost.to_string()),
+        planned_cost: money(offer.attempt.planned_cost.to_string()),
+        cost_shift: money(write::cost_shift(&offer.attempt)),
         fits: offer.denial.is_none(),
         denial: offer.denial.as_ref().map(write::denial),
         meter: write::text(offer.meter.as_ref()),

@@ -103,6 +103,7 @@ fn as_reserve(command: &QuoteCommand, target: Option<&Target>) -> Result<Reserve
         generation: GenerationId::new(&id).map_err(unusable)?,
         action: command.action.clone(),
         target: target.cloned(),
+        // What the others are compared with.
         planned_target: command.planned_target.as_ref().or(command.targets.first()).cloned(),
         fallbacks: Vec::new(),
         work: command.work.clone(),

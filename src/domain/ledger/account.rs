@@ -72,11 +72,6 @@ impl AccountKind {
     pub const fn pays(self) -> bool {
         matches!(self, Self::Allowance | Self::AddOn | Self::Grant | Self::Overage)
     }
-
-    /// Whether a settlement leaves something here. Level caps only know what is held.
-    pub const fn keeps_committed(self) -> bool {
-        !matches!(self, Self::LevelCap)
-    }
 }
 
 impl AccountKey {

@@ -1,0 +1,10 @@
+//! The rules of the product through the real gRPC API: a whole server in the process, on a clock that the test moves.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may stop at the first thing that is not as they say")]
+
+mod ask;
+mod caller;
+mod catalogs;
+mod harness;
+
+mod plans;

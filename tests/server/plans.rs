@@ -1,0 +1,8 @@
+//! Periods and plans (chapter 3).
+
+mod allowances;
+mod burning;
+mod features;
+mod grants;
+mod periods;
+mod seats;
