@@ -14,7 +14,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &[]),
     ("shutdown", &[]),
-    ("config", &[]),
+    // Its file is YAML too.
+    ("config", &["yaml"]),
     ("proto", &[]),
     ("catalog", &["domain", "yaml"]),
     ("store", &["domain", "clock"]),

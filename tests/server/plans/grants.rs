@@ -117,11 +117,9 @@ async fn credits_that_would_not_pay_are_no_remedy() {
 
 #[tokio::test]
 async fn a_catalog_may_tie_credits_to_the_period() {
-    let server = Server::start(
-        &catalog("plans: {pro: {allowances: []}}\ncredits: {requires_subscription: true, end_with_period: true}"),
-        NOON,
-    )
-    .await;
+    let server =
+        Server::start(&catalog("plans: {pro: {allowances: []}}\ncredits: {requires_subscription: true, end_with_period: true}"), NOON)
+            .await;
     let acme = server.customer("acme", "pro").await;
     let granted = acme.grant("gift", "5", |_| {}).await.unwrap().subject.unwrap().grants.remove(0);
     assert_eq!(instant(granted.expire_time.as_ref()), "2026-04-10T00:00:00Z");
@@ -185,11 +183,8 @@ async fn a_suspended_subject_may_start_nothing_and_settle_everything() {
     acme.denied_for(&crate::ask::ask("upload", "", crate::ask::outputs(1)), DenialReason::SubjectSuspended).await;
     acme.committed(before.key()).await;
     acme.record(&images(1), |_| {}).await.unwrap();
-    let resume = genquota::proto::v1::ResumeSubjectRequest {
-        subject: "acme".to_owned(),
-        request_id: "resume".to_owned(),
-        ..Default::default()
-    };
+    let resume =
+        genquota::proto::v1::ResumeSubjectRequest { subject: "acme".to_owned(), request_id: "resume".to_owned(), ..Default::default() };
     acme.admin().resume_subject(resume).await.unwrap();
     assert_eq!(acme.left().await, "5");
     acme.held(&images(5)).await;
