@@ -7,7 +7,7 @@ use super::amount::Micros;
 use super::condition::{Circumstances, Condition};
 use super::ids::{CapId, LABELS_MAX, MeterId, UserId};
 use super::ledger::{AccountKey, AccountKind, CapLeg};
-use super::period::{OutOfCalendar, Period, window};
+use super::period::{OutOfCalendar, Period, Window, window};
 use super::reservation::Labels;
 
 /// A ceiling that pays nothing but must not be exceeded (chapter 4).
@@ -40,20 +40,6 @@ pub enum Dimension {
     Tier,
     Action,
     Label(Box<str>),
-}
-
-/// Calendar windows in the subject's zone; weeks start on Monday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Window {
-    #[default]
-    Always,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    /// The period of the subscription.
-    Period,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use super::amount::Micros;
 use super::cap::Cap;
 use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, MeasureId, MeterId, PlanId, TierId};
+use super::period::Cadence;
 
 /// A named set of allowances, caps, add-ons and features. Its terms are dated, so an edit never touches what was issued (P14).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +87,6 @@ pub struct Issue {
     pub every: Cadence,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cadence {
-    Month,
-    Year,
-}
-
 /// Unused units of the period before that may still be used in this one, up to `cap` (P4). They do not roll a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rollover {
@@ -163,15 +158,6 @@ impl Allowance {
         match billing {
             Cadence::Month => self.monthly,
             Cadence::Year => self.yearly,
-        }
-    }
-}
-
-impl Cadence {
-    pub const fn months(self) -> i64 {
-        match self {
-            Self::Month => 1,
-            Self::Year => 12,
         }
     }
 }

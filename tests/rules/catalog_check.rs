@@ -3,7 +3,8 @@
 use genquota::catalog::{self, check, load, parse};
 use genquota::domain::cap::{CapOf, Dimension};
 use genquota::domain::counting::{Charging, Per};
-use genquota::domain::plan::{AllowancePer, BurnOrder, Cadence, SourceKind};
+use genquota::domain::period::Cadence;
+use genquota::domain::plan::{AllowancePer, BurnOrder, SourceKind};
 use proptest::prelude::*;
 
 use crate::bench::{EXAMPLES, example, in_repository};
