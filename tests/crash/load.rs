@@ -181,7 +181,7 @@ impl Caller {
     fn entry(&mut self, number: usize) -> Entry {
         let (subject, _) = SUBJECTS[self.random.below(SUBJECTS.len())];
         let id = format!("r{}-{}-{number}", self.round.number, self.task);
-        let work = Some(images(1 + self.random.below(4) as i64));
+        let work = Some(images([1, 2, 3, 4][self.random.below(4)]));
         let labels: BTreeMap<_, _> = (0..self.round.label_bytes / 256).map(|label| (format!("label-{label}"), "x".repeat(256))).collect();
         let opening = if self.random.below(10) < 2 {
             Opening::Record(v1::RecordUsageRequest {
