@@ -92,6 +92,13 @@ impl Service {
         balance.into_iter().collect()
     }
 
+    /// Reads the accounts that a take would touch.
+    async fn accounts_of(&self, subject: &SubjectId, take: &Take) -> Result<Snapshot, StoreError> {
+        let keys: Vec<AccountKey> = take.keys().cloned().collect();
+        let accounts = self.store.accounts(subject, keys).await?;
+        Ok(snapshot_of(take, &accounts))
+    }
+
     /// Reads what a balance needs.
     async fn read_accounts(&self, subject: &SubjectId, sources: &Sources) -> Result<Snapshot, StoreError> {
         let keys = sources.keys();

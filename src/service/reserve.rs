@@ -70,7 +70,7 @@ impl Service {
             let ask = command.ask(&work);
             let charge = Charge::judge(&catalog, &view, &ask)?;
             if !charge.violations.is_empty() {
-                return self.refuse(&command, &catalog, &charge).await;
+                return self.refuse(&command, &Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge }).await;
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -109,7 +109,8 @@ impl Service {
         take: &Take,
         done: Done,
     ) -> Result<Reserved, ServiceError> {
-        if let Some(document) = &done.document {
+        // In a dry run nobody has taken the seat.
+        if let Some(document) = done.document.as_ref().filter(|_| !command.validate_only) {
             self.documents.insert(command.subject.clone(), Some(document.clone()));
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
@@ -135,19 +136,18 @@ impl Service {
     }
 
     /// Denies what the plan, the price book or the policy forbids. An id that holds something already is answered by what it holds.
-    async fn refuse(&self, command: &ReserveCommand, catalog: &Catalog, charge: &Charge<'_>) -> Result<Reserved, ServiceError> {
+    async fn refuse(&self, command: &ReserveCommand, judged: &Judged<'_, '_>) -> Result<Reserved, ServiceError> {
         if let Some(row) = self.store.reservation(&command.subject, &command.id).await? {
-            let document = self.cached_document(&command.subject).await?;
-            let view = view(catalog, document.as_deref(), self.clock.now())?;
             return match row.opened_by == command.fingerprint {
-                true => self.replayed(&command.subject, row, &view).await,
+                true => self.replayed(&command.subject, row, judged.view).await,
                 false => Err(ServiceError::IdReused("reservation_id")),
             };
         }
+        let charge = judged.charge;
+        let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
         let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-        let snapshot = self.read_accounts(&command.subject, &sources).await?;
-        let balances = self.balance(catalog, charge.action.meter(), &sources, &snapshot);
-        Ok(Reserved { outcome: Err(Denial::of(charge.violations.clone())), balances, replayed: false })
+        let balances = self.balance(judged.catalog, charge.action.meter(), &sources, &snapshot);
+        Ok(Reserved { outcome: Err(judged.refusal(&snapshot)), balances, replayed: false })
     }
 
     /// The stored answer to a repeat: the reservation as it is now, with the balance of now.
