@@ -41,7 +41,7 @@ async fn seen(store: &dyn Store) -> Seen {
     let mut rows = Vec::new();
     for round in 0..6 {
         for kind in ["a", "b"] {
-            rows.push(store.reservation(&subject("s"), &reservation(&format!("{kind}{round}"))).await.unwrap());
+            rows.push(store.reservation(&subject("s"), &reservation(&format!("{kind}{round}")), Urgency::Read).await.unwrap());
         }
     }
     let document = store.document(&subject("s")).await.unwrap().map(|document| document.version);
