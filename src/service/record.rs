@@ -1,12 +1,15 @@
 //! `RecordUsage`: usage that already happened, without a hold (L13).
 
+use std::sync::Arc;
+
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, events_of, view};
 use crate::domain::balance::Snapshot;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
-use crate::domain::ledger::{Answer, Fingerprint};
+use crate::domain::ledger::{Answer, Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{self, Billing};
+use crate::domain::subject::View;
 use crate::domain::work::Work;
 use crate::store::Urgency;
 
@@ -43,7 +46,15 @@ impl Service {
                 work: &command.work,
                 labels: &command.labels,
             };
-            let mut charge = Charge::judge(&catalog, &view, &ask)?;
+            let mut charge = match Charge::judge(&catalog, &view, &ask) {
+                Ok(charge) => charge,
+                // Another catalog may be in force since it was recorded.
+                Err(error) => match self.store.reservation(&command.subject, &command.id, Urgency::Settle).await? {
+                    None => return Err(error.into()),
+                    Some(row) if row.opened_by == command.fingerprint => return self.recorded_before(command.subject, row, &view).await,
+                    Some(_) => return Err(ServiceError::IdReused("usage_id")),
+                },
+            };
             let opening = Opening {
                 subject: command.subject.clone(),
                 user: command.user.clone(),
@@ -62,11 +73,7 @@ impl Service {
                     let reservation = Reservation { subject: command.subject, row };
                     return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false });
                 }
-                Answer::Replayed(row) => {
-                    let balances = self.balances_of_row(&command.subject, &row, &view).await?;
-                    let reservation = Reservation { subject: command.subject, row };
-                    return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true });
-                }
+                Answer::Replayed(row) => return self.recorded_before(command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("usage_id")),
                 Answer::StaleDocument => self.documents.invalidate(&command.subject),
                 Answer::StalePeriod { now: store_now } => now = store_now,
@@ -75,5 +82,11 @@ impl Service {
             }
         }
         Err(ServiceError::Contended)
+    }
+
+    async fn recorded_before(&self, subject: SubjectId, row: Arc<Row>, view: &View<'_>) -> Result<Settled, ServiceError> {
+        let balances = self.balances_of_row(&subject, &row, view).await?;
+        let reservation = Reservation { subject, row };
+        Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true })
     }
 }

@@ -8,4 +8,5 @@ mod catalogs;
 mod harness;
 
 mod caps;
+mod lifecycle;
 mod plans;
