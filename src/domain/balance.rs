@@ -97,7 +97,7 @@ impl Balance {
             reserved: sum(&|source| source.reserved),
             committed: sum(&|source| source.committed),
             overage: snapshot.account(overage).committed,
-            near_limit: !unlimited && near,
+            near_limit: !unlimited && !sources.is_empty() && near,
             reset_time: sources.iter().filter_map(|source| source.reset_time).min(),
             sources,
         }

@@ -18,6 +18,9 @@ use super::subject::{ActivePlan, View};
 
 /// How long to wait before asking again where something in flight may end at any time.
 const IN_FLIGHT_RETRY: SignedDuration = SignedDuration::from_secs(1);
+/// Most instants at which a denied request is judged again. Every cap, every source and a few dozen later grants are among the first of
+/// them; beyond, a denial would cost more than the grants it looks for are worth.
+const INSTANTS_MAX: usize = 64;
 
 /// A charge that was judged, with what its subject is and asks.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +42,15 @@ impl Judged<'_, '_> {
             violations.push(self.shortfall(&snapshot, available));
         }
         let mut denial = Denial::of(violations);
-        denial.retry_after = self.retry_after(&reached, denied, &snapshot);
-        if let Some(after) = denial.retry_after.filter(|_| reached.iter().all(|cap| cap.cap.of != CapOf::InFlight)) {
-            denial.remedies.push(Remedy::WaitUntil(denied.now.checked_add(after).unwrap_or(Timestamp::MAX)));
+        let in_flight = reached.iter().any(|cap| cap.cap.of == CapOf::InFlight);
+        if let Some(at) = self.fits_at(&snapshot, denied.now)? {
+            denial.retry_after = Some(at.duration_since(denied.now).max(if in_flight { IN_FLIGHT_RETRY } else { SignedDuration::ZERO }));
+            // When something in flight ends, nobody knows.
+            denial.remedies.extend((!in_flight).then_some(Remedy::WaitUntil(at)));
         }
         if denied.short && reached.is_empty() {
             denial.remedies.extend(self.upgrade(&snapshot)?);
-            if self.view.plan.is_some() || self.view.document.is_some() {
+            if self.new_credits_pay() {
                 let short = if self.charge.whole { self.charge.units } else { self.charge.units.less(available) };
                 denial.remedies.push(Remedy::BuyCredits(short));
             }
@@ -97,40 +102,40 @@ impl Judged<'_, '_> {
         }
     }
 
-    /// When the same request would fit if nothing else happened, or `None` when time alone does not help.
-    fn retry_after(&self, reached: &[&ChargedCap<'_>], denied: &Denied, snapshot: &Snapshot) -> Option<SignedDuration> {
-        let mut at = denied.now;
-        for cap in reached {
-            let after = match (&cap.cap.of, cap.window) {
-                _ if cap.leg.amount > cap.cap.limit => return None,
-                (CapOf::InFlight, _) => denied.now.checked_add(IN_FLIGHT_RETRY).ok()?,
-                (_, Some((_, end))) => end,
-                (_, None) => return None,
-            };
-            at = at.max(after);
+    /// The denial of what cannot be granted whatever the balance, with every limit that stands against it too. No single remedy is known.
+    pub fn refusal(&self, snapshot: &Snapshot) -> Denial {
+        let mut violations = self.charge.violations.clone();
+        violations.extend(self.charge.caps_reached(snapshot).map(|cap| cap_violation(cap, snapshot)));
+        let available = self.charge.available(snapshot);
+        if self.charge.units > available && violations.iter().all(|violation| violation.reason != DenialReason::NoSubscription) {
+            violations.push(self.shortfall(snapshot, available));
         }
-        if denied.short {
-            at = at.max(self.refilled(snapshot)?);
-        }
-        Some(at.duration_since(denied.now))
+        Denial::of(violations)
     }
 
-    /// When refilled allowances, with the credits there are now, could pay.
-    fn refilled(&self, snapshot: &Snapshot) -> Option<Timestamp> {
-        let reset = self.charge.sources.iter().filter_map(|source| source.reset_time).max()?;
-        let mut best = Micros::ZERO;
-        let mut sum = Micros::ZERO;
-        for source in &self.charge.sources {
-            let there = match (source.reset_time, source.expire_time) {
-                (Some(_), _) => source.source.limit.unwrap_or(Micros::MAX),
-                (None, Some(expires)) if expires <= reset => Micros::ZERO,
-                (None, _) => source.source.available(|key| snapshot.account(key)),
-            };
-            best = best.max(there);
-            sum = sum.checked_add(there).unwrap_or(Micros::MAX);
+    /// The first instant at which the same request would be granted if nothing else happened; `None` when time alone does not help.
+    /// Whatever begins or ends with time does so at one of a few instants, and each of them is judged as it will be.
+    fn fits_at(&self, snapshot: &Snapshot, now: Timestamp) -> Result<Option<Timestamp>, ChargeError> {
+        let windows = self.charge.caps.iter().filter_map(|cap| cap.window).map(|(_, end)| end);
+        let resets = self.charge.sources.iter().filter_map(|source| source.reset_time);
+        let grants = self.charge.action.meter().into_iter().flat_map(|meter| self.view.later_grants(meter));
+        let mut instants: BTreeSet<Timestamp> = windows.chain(resets).chain(grants).filter(|at| *at > now).collect();
+        if self.charge.caps_reached(snapshot).any(|cap| cap.cap.of == CapOf::InFlight) {
+            instants.insert(now);
         }
-        let enough = if self.charge.whole { best } else { sum } >= self.charge.units;
-        enough.then_some(reset)
+        for at in instants.into_iter().take(INSTANTS_MAX) {
+            let Ok(view) = View::new(self.catalog, self.view.document, at) else { continue };
+            let charge = Charge::judge(self.catalog, &view, self.ask)?;
+            if charge.violations.is_empty() && charge.fits_when_idle(snapshot) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether credits that are bought now would pay, unless they are given otherwise.
+    fn new_credits_pay(&self) -> bool {
+        self.view.plan.as_ref().is_some_and(|active| active.subscription.is_some()) || !self.catalog.credits.requires_subscription
     }
 
     /// The lowest plan above the present one that would admit this request. What was used stays used.
@@ -165,11 +170,21 @@ impl Charge<'_> {
 
     /// Whether this charge would be granted on these accounts.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
-        let under_caps = self.caps.iter().filter(|cap| cap.cap.mode == CapMode::Enforce).all(|cap| {
+        self.caps_reached(snapshot).next().is_none() && self.units <= self.available(snapshot)
+    }
+
+    /// The same, were nothing in flight.
+    fn fits_when_idle(&self, snapshot: &Snapshot) -> bool {
+        let stands = |cap: &ChargedCap<'_>| cap.cap.of == CapOf::InFlight && cap.leg.amount <= cap.cap.limit;
+        self.caps_reached(snapshot).all(stands) && self.units <= self.available(snapshot)
+    }
+
+    /// The enforced caps that this charge would exceed.
+    fn caps_reached(&self, snapshot: &Snapshot) -> impl Iterator<Item = &ChargedCap<'_>> {
+        self.caps.iter().filter(|cap| cap.cap.mode == CapMode::Enforce).filter(|cap| {
             let account = snapshot.account(&cap.leg.account);
-            cap.leg.amount.is_zero() || cap.leg.amount <= account.available(cap.cap.limit)
-        });
-        under_caps && self.units <= self.available(snapshot)
+            !cap.leg.amount.is_zero() && cap.leg.amount > account.available(cap.cap.limit)
+        })
     }
 }
 

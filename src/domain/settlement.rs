@@ -186,7 +186,7 @@ pub fn record(
         judged_by: Some(view.version()),
         valid: Some(charge.valid),
         dry_run: false,
-        document: None,
+        document: charge.seated(view, opening.user.as_ref()),
         step: Some(Step {
             id: opening.id,
             fingerprint: opening.fingerprint,

@@ -164,7 +164,7 @@ impl<'a> View<'a> {
             }
         }
         let ends = sources.iter().flat_map(|source| [source.reset_time, source.expire_time]).flatten();
-        let until = ends.chain(self.next_grant(meter)).min();
+        let until = ends.chain(self.later_grants(meter)).min();
         Ok((sources, until))
     }
 
@@ -175,11 +175,7 @@ impl<'a> View<'a> {
         if !active.terms.allowances.iter().any(seated) {
             return Seat::None;
         }
-        match (active.subscription, user) {
-            (Some(subscription), Some(user)) if subscription.occupied.contains_key(user) => Seat::None,
-            (Some(subscription), Some(_)) if subscription.occupied.len() < subscription.seats as usize => Seat::Taken,
-            _ => Seat::Exhausted,
-        }
+        active.seat_of(user)
     }
 
     /// The account for committed units of `meter` that no source can pay.
@@ -224,26 +220,37 @@ impl<'a> View<'a> {
             && (subscribed || !grant.requires_subscription)
     }
 
-    /// When the next grant of `meter` becomes effective.
-    fn next_grant(&self, meter: &MeterId) -> Option<Timestamp> {
-        let later = self.grants().filter(|grant| grant.void_time.is_none() && grant.meter == *meter && grant.effective_time > self.now);
-        later.map(|grant| grant.effective_time).min()
+    /// When grants of `meter` become effective that are not yet.
+    pub fn later_grants(&self, meter: &MeterId) -> impl Iterator<Item = Timestamp> {
+        let later =
+            self.grants().filter(move |grant| grant.void_time.is_none() && grant.meter == *meter && grant.effective_time > self.now);
+        later.map(|grant| grant.effective_time)
     }
 }
 
 impl ActivePlan<'_> {
+    /// What seat a call by `user` needs where seats count.
+    fn seat_of(&self, user: Option<&UserId>) -> Seat {
+        match (self.subscription, user) {
+            (Some(subscription), Some(user)) if subscription.occupied.contains_key(user) => Seat::None,
+            (Some(subscription), Some(_)) if subscription.occupied.len() < subscription.seats as usize => Seat::Taken,
+            _ => Seat::Exhausted,
+        }
+    }
+
     /// The source an allowance is for `user` now; `None` for a share that this call cannot have, such as a user's when none is named.
     fn allowance(&self, allowance: &Allowance, user: Option<&UserId>, now: Timestamp) -> Result<Option<PayingSource>, OutOfCalendar> {
         let issue = allowance.issue(self.billing);
         let (owner, shares) = match allowance.per {
             AllowancePer::Subject => (None, 1),
             AllowancePer::SeatsPooled => (None, i64::from(self.subscription.map_or(0, |subscription| subscription.seats))),
-            AllowancePer::User | AllowancePer::Seat if user.is_none() => return Ok(None),
+            AllowancePer::User if user.is_none() => return Ok(None),
+            AllowancePer::Seat if self.seat_of(user) == Seat::Exhausted => return Ok(None),
             AllowancePer::User | AllowancePer::Seat => (user, 1),
         };
         // More seats times units than an account can hold is as good as the largest amount.
-        let share = |amount: Micros| Micros::new(amount.get().saturating_mul(shares)).unwrap_or(Micros::MAX);
-        let limit = issue.amount.map(share);
+        let of_all = |amount: Micros| Micros::new(amount.get().saturating_mul(shares)).unwrap_or(Micros::MAX);
+        let limit = issue.amount.map(of_all);
         let period = self.anchor.period(issue.every, now)?;
         let carry = match allowance.rollover {
             Some(rollover) if period.index > 0 || self.subscription.is_none() => {
@@ -251,7 +258,7 @@ impl ActivePlan<'_> {
                 // What was issued then, by the terms of then.
                 let issued = self.plan.terms_on(before.day).allowances.iter().find(|earlier| earlier.id == allowance.id);
                 let amount = issued.and_then(|earlier| earlier.issue(self.billing).amount);
-                amount.map(share).map(|limit| Carry {
+                amount.map(of_all).map(|limit| Carry {
                     account: AccountKey::allowance(&allowance.id, before.day, owner),
                     limit,
                     cap: rollover.cap,

@@ -187,7 +187,7 @@ fn shown(subject: &Subject) -> v1::Subject {
         state: state.into(),
         time_zone: zone_name(&document.zone),
         subscription: document.subscription.as_ref().map(|subscription| shown_subscription(subscription, subject)),
-        grants: document.grants.iter().map(shown_grant).collect(),
+        grants: document.grants.iter().rev().map(shown_grant).collect(),
         labels: write::labels(&document.labels),
         create_time: Some(write::time(document.create_time)),
         version: i64::try_from(document.version).unwrap_or(i64::MAX),
@@ -204,13 +204,15 @@ fn shown_subscription(subscription: &Subscription, subject: &Subject) -> v1::Sub
         user: user.to_string(),
         since_time: Some(write::time(*since)),
     };
+    let mut occupied: Vec<_> = subscription.occupied.iter().collect();
+    occupied.sort_by_key(|(_, since)| **since);
     v1::Subscription {
         plan: subscription.plan.to_string(),
         billing_interval: interval.into(),
         start_time: Some(write::time(subscription.start_time)),
         time_zone: zone_name(&subscription.zone),
         seats: i32::try_from(subscription.seats).unwrap_or(i32::MAX),
-        occupied_seats: subscription.occupied.iter().map(seat).collect(),
+        occupied_seats: occupied.into_iter().map(seat).collect(),
         add_ons: Vec::new(),
         period_start_time: subject.period.map(|period| write::time(period.start)),
         period_end_time: subject.period.map(|period| write::time(period.end)),

@@ -6,6 +6,7 @@ use super::{Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::Balance;
 use crate::domain::ids::{MeterId, PlanId, ReservationId, SubjectId, UserId};
 use crate::domain::period::Period;
+use crate::store::Urgency;
 
 /// Every meter that a subject's plan or grants speak of.
 #[derive(Debug, Clone)]
@@ -17,18 +18,15 @@ pub struct SubjectBalance {
 
 impl Service {
     pub async fn reservation(&self, subject: SubjectId, id: &ReservationId) -> Result<Reservation, ServiceError> {
-        let row = self.known(&subject, id).await?;
+        let row = self.known(&subject, id, Urgency::Read).await?;
         Ok(Reservation { subject, row })
     }
 
-    /// What `user` may still use; without a user, what the subject shares.
+    /// What `user` may still use; without a user, what the subject shares. A stranger without a plan has nothing.
     pub async fn subject_balance(&self, subject: &SubjectId, user: Option<&UserId>) -> Result<SubjectBalance, ServiceError> {
         let catalog = self.catalogs.current();
         let document = self.store.document(subject).await?;
         let view = view(&catalog, document.as_deref(), self.clock.now())?;
-        if !view.is_known() {
-            return Err(ServiceError::SubjectNotFound(subject.clone()));
-        }
         let allowances = view.plan.iter().flat_map(|active| &active.terms.allowances).map(|allowance| &allowance.meter);
         let grants = document.iter().flat_map(|document| &document.grants).map(|grant| &grant.meter);
         let meters: BTreeSet<MeterId> = allowances.chain(grants).cloned().collect();

@@ -63,8 +63,10 @@ impl Service {
             let charge = Charge::judge(&catalog, &view, &ask)?;
             let offer =
                 |denial| Offer { target: target.cloned(), meter: charge.action.meter().cloned(), attempt: charge.attempt.clone(), denial };
+            let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
-                return Ok(offer(Some(Denial::of(charge.violations.clone()))));
+                let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
+                return Ok(offer(Some(judged.refusal(&snapshot))));
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -76,10 +78,7 @@ impl Service {
             };
             match self.store.execute(charge.hold(opening, &view, self.rules.ttl), Urgency::Read).await? {
                 Answer::Done(_) => return Ok(offer(None)),
-                Answer::Denied(denied) => {
-                    let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
-                    return Ok(offer(Some(judged.denial(&denied)?)));
-                }
+                Answer::Denied(denied) => return Ok(offer(Some(judged.denial(&denied)?))),
                 Answer::StaleDocument => self.documents.invalidate(&command.subject),
                 Answer::StalePeriod { now: store_now } => now = store_now,
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, snapshot_of, view};
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
-use crate::domain::ledger::{Answer, Denied, Done, Fingerprint, Row, Take};
+use crate::domain::ledger::{AccountKey, Answer, Denied, Done, Fingerprint, Row};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Labels;
 use crate::domain::subject::View;
@@ -69,8 +69,9 @@ impl Service {
             let view = view(&catalog, document.as_deref(), now)?;
             let ask = command.ask(&work);
             let charge = Charge::judge(&catalog, &view, &ask)?;
+            let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
-                return self.refuse(&command, &catalog, &charge).await;
+                return self.refuse(&command, &judged).await;
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -80,16 +81,14 @@ impl Service {
                 detail: charge.detail(&catalog, &ask, command.generation.clone()),
                 dry_run: command.validate_only,
             };
-            let take = charge.take(None);
-            match self.store.execute(charge.hold(opening, &view, ttl), Urgency::Reserve).await? {
-                Answer::Done(done) => return self.granted(&command, &catalog, &charge, &take, done),
-                Answer::Denied(denied) => {
-                    let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
-                    match self.fewer(&command, &judged, &denied)? {
-                        Some(fewer) => work = fewer,
-                        None => return self.denied(&catalog, &judged, &denied),
-                    }
-                }
+            let transaction = charge.hold(opening, &view, ttl);
+            let keys = transaction.keys();
+            match self.store.execute(transaction, Urgency::Reserve).await? {
+                Answer::Done(done) => return self.granted(&command, &judged, keys, done),
+                Answer::Denied(denied) => match self.fewer(&command, &judged, &denied)? {
+                    Some(fewer) => work = fewer,
+                    None => return self.denied(&catalog, &judged, &denied),
+                },
                 Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
                 Answer::StaleDocument => self.documents.invalidate(&command.subject),
@@ -104,23 +103,23 @@ impl Service {
     fn granted(
         &self,
         command: &ReserveCommand,
-        catalog: &Catalog,
-        charge: &Charge<'_>,
-        take: &Take,
+        judged: &Judged<'_, '_>,
+        keys: Vec<AccountKey>,
         done: Done,
     ) -> Result<Reserved, ServiceError> {
-        if let Some(document) = &done.document {
+        // In a dry run nobody has taken the seat.
+        if let Some(document) = done.document.as_ref().filter(|_| !command.validate_only) {
             self.documents.insert(command.subject.clone(), Some(document.clone()));
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
-        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-        let balances = self.balance(catalog, charge.action.meter(), &sources, &snapshot_of(take, &done.accounts));
+        let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
+        let balances = self.balance(judged.catalog, judged.charge.action.meter(), &Sources::of_charge(judged.charge), &snapshot);
         Ok(Reserved { outcome: Ok(Reservation { subject: command.subject.clone(), row }), balances, replayed: false })
     }
 
     fn denied(&self, catalog: &Catalog, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
         let charge = judged.charge;
-        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
+        let sources = Sources::of_charge(charge);
         let balances = self.balance(catalog, charge.action.meter(), &sources, &judged.snapshot(denied));
         Ok(Reserved { outcome: Err(judged.denial(denied)?), balances, replayed: false })
     }
@@ -135,19 +134,18 @@ impl Service {
     }
 
     /// Denies what the plan, the price book or the policy forbids. An id that holds something already is answered by what it holds.
-    async fn refuse(&self, command: &ReserveCommand, catalog: &Catalog, charge: &Charge<'_>) -> Result<Reserved, ServiceError> {
-        if let Some(row) = self.store.reservation(&command.subject, &command.id).await? {
-            let document = self.cached_document(&command.subject).await?;
-            let view = view(catalog, document.as_deref(), self.clock.now())?;
+    async fn refuse(&self, command: &ReserveCommand, judged: &Judged<'_, '_>) -> Result<Reserved, ServiceError> {
+        if let Some(row) = self.store.reservation(&command.subject, &command.id, Urgency::Read).await? {
             return match row.opened_by == command.fingerprint {
-                true => self.replayed(&command.subject, row, &view).await,
+                true => self.replayed(&command.subject, row, judged.view).await,
                 false => Err(ServiceError::IdReused("reservation_id")),
             };
         }
-        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-        let snapshot = self.read_accounts(&command.subject, &sources).await?;
-        let balances = self.balance(catalog, charge.action.meter(), &sources, &snapshot);
-        Ok(Reserved { outcome: Err(Denial::of(charge.violations.clone())), balances, replayed: false })
+        let charge = judged.charge;
+        let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
+        let sources = Sources::of_charge(charge);
+        let balances = self.balance(judged.catalog, charge.action.meter(), &sources, &snapshot);
+        Ok(Reserved { outcome: Err(judged.refusal(&snapshot)), balances, replayed: false })
     }
 
     /// The stored answer to a repeat: the reservation as it is now, with the balance of now.

@@ -7,4 +7,5 @@ mod caller;
 mod catalogs;
 mod harness;
 
+mod caps;
 mod plans;

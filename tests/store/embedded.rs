@@ -118,7 +118,7 @@ async fn a_hold_expires_by_itself_without_any_call() {
     .unwrap();
     // Where no time has passed, nothing could have expired since.
     let after = open_on(&Disk::with(disk.after_power_failure()));
-    assert_eq!(after.reservation(&subject("s"), &reservation("r")).await.unwrap().unwrap().state, State::Expired);
+    assert_eq!(after.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap().unwrap().state, State::Expired);
     assert_eq!(reserved(&*after).await, 0);
 }
 
@@ -259,7 +259,7 @@ async fn readers_of_a_failed_batch_are_not_shown_what_it_did() {
     }
     let reader = {
         let store = store.clone();
-        tokio::spawn(async move { store.reservation(&subject("s"), &reservation("second")).await })
+        tokio::spawn(async move { store.reservation(&subject("s"), &reservation("second"), Urgency::Read).await })
     };
     while store.depth() < 2 {
         tokio::task::yield_now().await;
@@ -330,7 +330,7 @@ async fn an_id_that_is_forgotten_and_used_anew_in_one_batch_is_there_after_reope
     let anew = row(hold(&store, "r").await.unwrap());
     assert_eq!(anew.version, 1);
     let after = open_on(&Disk::with(disk.after_power_failure()));
-    assert_eq!(after.reservation(&subject("s"), &reservation("r")).await.unwrap(), Some(anew));
+    assert_eq!(after.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap(), Some(anew));
 }
 
 /// Run by the test below in a process that may not write large files.

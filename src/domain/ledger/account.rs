@@ -99,6 +99,7 @@ impl AccountKey {
     pub fn cap<'a>(kind: AccountKind, id: &CapId, window: Option<Timestamp>, values: impl Iterator<Item = &'a str>) -> Self {
         let mut who = String::new();
         for value in values {
+            who.reserve(value.len() + 1);
             who.push(if who.is_empty() { '=' } else { ',' });
             escape_into(&mut who, value);
         }
@@ -110,7 +111,11 @@ impl AccountKey {
     }
 
     fn build(kind: AccountKind, id: &str, period: impl fmt::Display, who: &str) -> Self {
-        Self(Arc::from(format!("{}|{id}|{period}|{who}", kind.code())))
+        use fmt::Write as _;
+        // Room for a code, an instant and the bars: most keys are written without growing.
+        let mut text = String::with_capacity(id.len() + who.len() + 32);
+        write!(text, "{}|{id}|{period}|{who}", kind.code()).expect("writing to a string cannot fail");
+        Self(Arc::from(text))
     }
 
     /// Takes a key that a store kept; `None` when it is none of ours.

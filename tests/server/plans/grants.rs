@@ -45,12 +45,12 @@ async fn a_grant_pays_from_the_instant_it_is_effective() {
 async fn a_grant_ends_at_the_instant_it_expires() {
     let server = Server::start(&monthly("10"), NOON).await;
     let acme = server.customer("acme", "pro").await;
-    acme.grant("gift", "5", |request| request.expire_time = Some(time("2026-03-10T13:00:00Z"))).await.unwrap();
+    acme.grant("gift", "5", |request| request.expire_time = Some(time("2026-03-10T12:10:00Z"))).await.unwrap();
     let straddling = images(12);
     acme.held(&straddling).await;
-    server.clock.set("2026-03-10T12:59:59.999Z");
+    server.clock.set("2026-03-10T12:09:59.999Z");
     assert_eq!(acme.left().await, "3");
-    server.clock.set("2026-03-10T13:00:00Z");
+    server.clock.set("2026-03-10T12:10:00Z");
     assert_eq!(acme.left().await, "0");
     // What was set aside before is still paid by it.
     let committed = acme.committed(straddling.key()).await;
