@@ -75,7 +75,8 @@ buf_binary() {
     buf=$(realpath -m "$dir/node_modules/.bin/buf")
     if [[ ! -x $buf ]]; then
         mkdir -p "$dir"
-        step "buf" npm install --prefix "$dir" --no-save --no-audit --no-fund --ignore-scripts --loglevel error "@bufbuild/buf@$buf_version"
+        step "buf" npm install --prefix "$dir" --no-save --no-audit --no-fund --ignore-scripts --loglevel error \
+            "@bufbuild/buf@$buf_version"
     fi
 }
 
@@ -96,12 +97,15 @@ everything() {
     step "Contract: formatting" "$buf" format --diff --exit-code proto
 
     step "Lints" cargo clippy --locked --all-targets -- --deny warnings
-    step "Documentation of the code" env RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --document-private-items --quiet
+    # Written for who reads the code, so that links to private items lead somewhere.
+    step "Documentation of the code" env "RUSTDOCFLAGS=-Dwarnings -Arustdoc::private_intra_doc_links" \
+        cargo doc --locked --no-deps --document-private-items --quiet
     rust_tests
 
     python_client
     step "Binary for the clients" cargo build --locked --quiet --bin genquota
-    step "Python client" env "GENQUOTA_BINARY=$build_dir/debug/genquota" "$venv/bin/python" -B -m unittest discover --start-directory tests/python
+    step "Python client" env "GENQUOTA_BINARY=$build_dir/debug/genquota" \
+        "$venv/bin/python" -B -m unittest discover --start-directory tests/python
 }
 
 case ${1-} in

@@ -11,23 +11,31 @@ import os
 import uuid
 
 import grpc
-from genquota.v1 import quota_service_pb2 as quota, quota_service_pb2_grpc, subject_service_pb2 as subjects, subject_service_pb2_grpc, types_pb2 as types
+from genquota.v1 import quota_service_pb2 as quota, quota_service_pb2_grpc
+from genquota.v1 import subject_service_pb2 as subjects, subject_service_pb2_grpc
+from genquota.v1 import types_pb2 as types
 
-channel = grpc.insecure_channel(os.environ.get("GENQUOTA_SERVER", "127.0.0.1:7070").removeprefix("http://"))
+address = os.environ.get("GENQUOTA_SERVER", "127.0.0.1:7070").removeprefix("http://")
+channel = grpc.insecure_channel(address)
 generations = quota_service_pb2_grpc.QuotaServiceStub(channel)
 customers = subject_service_pb2_grpc.SubjectServiceStub(channel)
 
 # Once per customer. Every call may be repeated: the ids say what has been done already.
 customers.CreateSubject(subjects.CreateSubjectRequest(subject="acme"), timeout=5)
-customers.Subscribe(subjects.SubscribeRequest(subject="acme", request_id="signup", plan="independent"), timeout=5)
+signup = subjects.SubscribeRequest(subject="acme", request_id="signup", plan="independent")
+customers.Subscribe(signup, timeout=5)
 
 
 def reserve(model, count):
     """Asks before the model is called. A denial is an answer, not an error."""
     provider, name = model.split("/")
-    request = quota.ReserveRequest(subject="acme", reservation_id=str(uuid.uuid4()), action="image.generate")
-    request.target.CopyFrom(types.Target(provider=provider, model=name))
-    request.work.items.add(count=count)
+    request = quota.ReserveRequest(
+        subject="acme",
+        reservation_id=str(uuid.uuid4()),
+        action="image.generate",
+        target=types.Target(provider=provider, model=name),
+        work=types.Work(items=[types.Item(count=count)]),
+    )
     answer = generations.Reserve(request, timeout=5)
     if answer.WhichOneof("outcome") == "denial":
         print(f"{count} images: denied, {answer.denial.message}")
@@ -41,12 +49,14 @@ def reserve(model, count):
 # Four images asked, three delivered: three are charged, and the credits of the fourth go back.
 made = reserve("openai/gpt-image-1", 4)
 delivered = types.Work(items=[types.Item(count=3)])
-done = generations.Commit(quota.CommitRequest(subject="acme", reservation_id=made, work=delivered), timeout=5).reservation
-print(f"  committed: {done.units_committed} credits, {done.cost_committed} {done.currency} to the provider")
+commit = quota.CommitRequest(subject="acme", reservation_id=made, work=delivered)
+done = generations.Commit(commit, timeout=5).reservation
+print(f"  committed: {done.units_committed} credits, {done.cost_committed} USD to the provider")
 
 # A generation that failed costs the customer nothing.
 failed = reserve("fal/flux-pro-1.1", 2)
-generations.Release(quota.ReleaseRequest(subject="acme", reservation_id=failed, outcome=types.OUTCOME_FAILED), timeout=5)
+release = quota.ReleaseRequest(subject="acme", reservation_id=failed, outcome=types.OUTCOME_FAILED)
+generations.Release(release, timeout=5)
 print("  released: everything went back")
 
 # More than there is.

@@ -20,7 +20,7 @@ use server::{PATIENCE, Server};
 const ROUNDS: usize = 5;
 /// The longest the callers of one round are at work.
 const LOAD_MAX: Duration = Duration::from_millis(1500);
-/// What the server of these tests has for a drain, and a little.
+/// Less than the deadline after which the server would cut off what is left: callers that have their answers must not make it wait.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
 
 fn seed() -> u64 {

@@ -101,7 +101,7 @@ impl Drop for Server {
 /// `genquota serve` on the store of a directory.
 pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genquota"));
-    command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--http", "off", "--drain-deadline", "10s"]);
+    command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--http", "off", "--drain-deadline", "20s"]);
     command.arg("--catalog").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/catalog.yaml"));
     command.arg("--store").arg(format!("embedded:{}", dir.join("store").display()));
     command
