@@ -47,7 +47,7 @@ Examples:
   genquota serve                                       start a sidecar on this host
   genquota subject create acme
   genquota subject grant acme --meter credits --units 100
-  genquota reserve acme --action image.generate --target openai/gpt-image --count 4
+  genquota reserve acme --action image.generate --target fal/flux-schnell --count 4
   genquota commit acme RESERVATION_ID
   genquota balance acme
 

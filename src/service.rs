@@ -11,9 +11,10 @@ use moka::sync::Cache;
 use crate::clock::Clock;
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::catalog::Catalog;
+use crate::domain::charge::Charge;
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{MeterId, SubjectId, UserId};
-use crate::domain::ledger::{Account, AccountKey, Row, Take};
+use crate::domain::ledger::{AccountKey, Row, Take};
 use crate::domain::subject::{Document, PayingSource, View};
 use crate::store::{Store, StoreError};
 
@@ -95,8 +96,8 @@ impl Service {
     /// Reads the accounts that a take would touch.
     async fn accounts_of(&self, subject: &SubjectId, take: &Take) -> Result<Snapshot, StoreError> {
         let keys: Vec<AccountKey> = take.keys().cloned().collect();
-        let accounts = self.store.accounts(subject, keys).await?;
-        Ok(snapshot_of(take, &accounts))
+        let accounts = self.store.accounts(subject, keys.clone()).await?;
+        Ok(Snapshot::new(keys.into_iter().zip(accounts)))
     }
 
     /// Reads what a balance needs.
@@ -128,16 +129,16 @@ impl Sources {
         Ok(Self { paying: view.sources(meter, user)?.0, overage: Some(view.overage(meter)) })
     }
 
+    /// Those a request was judged by.
+    fn of_charge(charge: &Charge<'_>) -> Self {
+        Self { paying: charge.sources.clone(), overage: charge.overage.clone() }
+    }
+
     fn keys(&self) -> Vec<AccountKey> {
         let own = self.paying.iter().map(|source| &source.source.account);
         let carried = self.paying.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| &carry.account);
         own.chain(carried).chain(&self.overage).cloned().collect()
     }
-}
-
-/// The accounts an answer told of, by key.
-fn snapshot_of(take: &Take, accounts: &[Account]) -> Snapshot {
-    Snapshot::new(take.keys().cloned().zip(accounts.iter().copied()))
 }
 
 /// The cost events of a change that has just been answered, or is answered again.

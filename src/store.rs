@@ -48,7 +48,8 @@ pub trait Store: Send + Sync + 'static {
     /// Documents in the order of their subjects, those after `after`.
     async fn documents(&self, after: Option<&SubjectId>, limit: usize) -> Result<Vec<Arc<Document>>, StoreError>;
 
-    async fn reservation(&self, subject: &SubjectId, id: &ReservationId) -> Result<Option<Arc<Row>>, StoreError>;
+    /// A reservation as it stands. What is read to settle it is as urgent as the settlement.
+    async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError>;
 
     /// The accounts with these keys, in one consistent read; one that does not exist is empty.
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError>;

@@ -1,9 +1,10 @@
 //! The command line, by the real binary: help, configuration, completions, and the client commands against a server that answers as told.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first thing that is not as it says")]
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use genquota::proto::v1::quota_service_server::{QuotaService, QuotaServiceServer};
 use genquota::proto::v1::{self, reserve_response};
@@ -340,4 +341,112 @@ fn server_that_hangs_up_exits_69() {
     std::thread::spawn(move || listener.incoming().for_each(drop));
     let output = ask(address, "reserve acme --action image.generate --target openai/gpt-image --id r-1");
     assert_eq!(code(&output), 69, "{}", stderr(&output));
+}
+
+/// A server of the real binary, ended with the test.
+struct Served {
+    child: Child,
+    /// What it printed first.
+    said: serde_json::Value,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(dir: &Path) -> Served {
+    let words = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "memory:", "--json"];
+    let mut child = genquota(dir, &words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    Served { child, said: serde_json::from_str(&line).unwrap() }
+}
+
+#[test]
+fn server_tells_where_it_listens_and_the_commands_reach_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = serve(dir.path());
+    let address: SocketAddr = served.said["listen"][0].as_str().unwrap().parse().unwrap();
+    assert_ne!(address.port(), 0);
+    for (words, exit, part) in [
+        ("subject create acme --label region=eu", 0, "subject acme"),
+        ("subject subscribe acme --plan independent --request-id s-1", 0, "independent"),
+        ("subject grant acme --id g-1 --meter credits --units 50 --kind promotional", 0, "50 credits"),
+        ("subject list", 0, "acme"),
+        ("reserve acme --action image.generate --target fal/flux-schnell --count 4 --id r-1", 0, "held r-1"),
+        ("extend acme r-1 --ttl 1h", 0, "held r-1"),
+        ("commit acme r-1 --count 3", 0, "committed r-1"),
+        ("commit acme r-1 --count 3", 0, "replayed"),
+        ("release acme r-1", 1, ""),
+        ("reserve acme --action image.generate --target fal/flux-schnell --count 9000", 3, "denied: "),
+        ("record acme --id u-1 --action image.generate --target fal/flux-schnell", 0, "committed u-1"),
+        ("quote acme --action image.generate --target fal/flux-schnell", 0, "yes"),
+        ("reservation acme r-1", 0, "3 credits"),
+        ("balance acme", 0, "996"),
+        ("subject void-grant acme g-1", 0, "void since"),
+        ("subject show acme", 0, "independent"),
+    ] {
+        let output = ask(address, words);
+        assert_eq!(code(&output), exit, "{words}: {}", stderr(&output));
+        assert!(stdout(&output).contains(part), "{words}: {}", stdout(&output));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn server_ends_with_0_on_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = serve(dir.path());
+    Command::new("kill").arg(served.child.id().to_string()).status().unwrap();
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
+const CATALOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/catalogs");
+
+#[test]
+fn catalog_check_exits_0_for_valid_files_and_64_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let valid = format!("{CATALOGS}/film-studio.yaml");
+    let output = run(&["catalog", "check", &valid]);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    assert!(stdout(&output).contains(": ok: "));
+    let text = std::fs::read_to_string(&valid).unwrap().replace("meters:", "metres:").replace("rank: 2", "rank: second");
+    std::fs::write(dir.path().join("wrong.yaml"), text).unwrap();
+    let output = genquota(dir.path(), &["catalog", "check", &valid, "wrong.yaml", "absent.yaml", "--json"]).output().unwrap();
+    assert_eq!(code(&output), 64);
+    let reports: Vec<serde_json::Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(reports.iter().map(|report| report["ok"].as_bool().unwrap()).collect::<Vec<_>>(), [true, false, false]);
+    assert!(reports[1]["problems"].as_array().unwrap().len() >= 2);
+    assert!(reports[1]["problems"].as_array().unwrap().iter().all(|problem| problem["line"].as_u64().unwrap() > 0));
+    let output = genquota(dir.path(), &["serve", "--catalog", "wrong.yaml", "--store", "memory:", "--http", "off"]).output().unwrap();
+    assert_eq!(code(&output), 64, "{}", stderr(&output));
+}
+
+#[test]
+fn catalog_explain_tells_rule_by_rule_what_work_counts_and_costs() {
+    let words =
+        "catalog explain --plan hollywood --action video.generate --target google/veo-3 --measure seconds=8.2 --attribute resolution=4k";
+    let words: Vec<&str> = words.split(' ').collect();
+    let output = run(&words);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    let rule = "rule 1 when tier premium, resolution 4k: 8.2 seconds at 4, rounded up to 1 for each output: 33";
+    for part in [rule, "33 credits", "allowed      yes"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let output = run(&words.iter().copied().chain(["--json"]).collect::<Vec<_>>());
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["units"], &told["lines"][0]["rule"]), (&"33".into(), &0.into()));
+    for words in ["catalog explain --action nope", "catalog explain --plan nope --action image.generate --target fal/flux-schnell"] {
+        assert_eq!(code(&run(&words.split(' ').collect::<Vec<_>>())), 64, "{words}");
+    }
+}
+
+#[test]
+fn catalog_schema_is_json() {
+    let schema: serde_json::Value = serde_json::from_slice(&run(&["catalog", "schema"]).stdout).unwrap();
+    assert!(schema["properties"]["plans"].is_object());
 }

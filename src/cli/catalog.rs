@@ -1,19 +1,22 @@
-//! `genquota catalog ...`.
+//! `genquota catalog ...`: what can be told of a catalog without a server.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
-use super::Failure;
-use super::exit::Exit;
-use super::values;
-use super::work::WorkFlags;
-use crate::proto::v1::Target;
+use super::exit::{self, Exit};
+use super::{Failure, output};
+use crate::catalog::{self, Problems};
+use crate::domain::catalog::Catalog as CheckedCatalog;
+use crate::yaml::Severity;
+
+mod explain;
 
 const EXAMPLES: &str = "\
 Examples:
   genquota catalog check catalog.yaml
-  genquota catalog explain --plan core --action image.generate --target openai/gpt-image --count 4
+  genquota catalog explain --action image.generate --target fal/flux-schnell --count 4
   genquota catalog schema > catalog.schema.json";
 
 /// Check and explain catalogs; needs no server
@@ -27,7 +30,7 @@ pub(super) struct Catalog {
 #[derive(Debug, Subcommand)]
 enum CatalogCommand {
     Check(Check),
-    Explain(Explain),
+    Explain(explain::Explain),
     Schema(Schema),
 }
 
@@ -43,29 +46,6 @@ struct Check {
     json: bool,
 }
 
-/// Tell what work would count and cost, rule by rule
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  genquota catalog explain --action video.generate --target google/veo-3 --measure seconds=5")]
-struct Explain {
-    /// The catalog [default: the bundled one]
-    #[arg(long, value_name = "FILE")]
-    catalog: Option<PathBuf>,
-    /// The plan [default: the catalog's default plan]
-    #[arg(long)]
-    plan: Option<String>,
-    /// What would be done, as the catalog names it
-    #[arg(long)]
-    action: String,
-    /// What would run it
-    #[arg(long, value_name = "PROVIDER/MODEL", value_parser = values::target)]
-    target: Target,
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    work: WorkFlags,
-}
-
 /// Print the JSON Schema of catalogs
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  genquota catalog schema > catalog.schema.json")]
@@ -73,7 +53,15 @@ struct Schema {}
 
 impl Catalog {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
-        Err(anyhow::anyhow!("this build has no catalog").into())
+        match &self.command {
+            CatalogCommand::Check(command) => command.run(),
+            CatalogCommand::Explain(command) => command.run(),
+            CatalogCommand::Schema(_) => {
+                let schema = serde_json::to_string_pretty(&catalog::json_schema()).map_err(anyhow::Error::new)?;
+                output::line(&schema)?;
+                Ok(exit::DONE)
+            }
+        }
     }
 
     pub(super) fn json(&self) -> bool {
@@ -83,4 +71,65 @@ impl Catalog {
             CatalogCommand::Schema(_) => false,
         }
     }
+}
+
+impl Check {
+    fn run(&self) -> Result<Exit, Failure> {
+        let mut exit = exit::DONE;
+        for file in &self.files {
+            let name = file.display().to_string();
+            let (checked, problems) = match catalog::read_text(file) {
+                Ok(text) => catalog::check(&name, &text),
+                Err(problems) => (None, problems),
+            };
+            if checked.is_none() {
+                exit = exit::USAGE;
+            }
+            let report = if self.json { as_json(checked.as_ref(), &problems).to_string() } else { as_text(checked.as_ref(), &problems) };
+            output::line(&report)?;
+        }
+        Ok(exit)
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn as_text(checked: Option<&CheckedCatalog>, problems: &Problems) -> String {
+    let told = if problems.problems.is_empty() { String::new() } else { format!("{problems}\n") };
+    match checked {
+        Some(catalog) => {
+            let parts = [
+                count(catalog.actions.len(), "action"),
+                count(catalog.plans.len(), "plan"),
+                count(catalog.price_book.targets.len(), "priced target"),
+                count(problems.warnings(), "warning"),
+            ];
+            format!("{told}{}: ok: version {}, {}", problems.name, catalog.version, parts.join(", "))
+        }
+        None => format!("{told}{}: wrong: {}, {}", problems.name, count(problems.errors(), "error"), count(problems.warnings(), "warning")),
+    }
+}
+
+fn as_json(checked: Option<&CheckedCatalog>, problems: &Problems) -> Value {
+    let told = problems.problems.iter().map(|problem| {
+        json!({
+            "severity": match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "line": problem.line,
+            "column": problem.column,
+            "path": problem.path,
+            "message": problem.message,
+            "hint": problem.hint,
+        })
+    });
+    json!({
+        "file": problems.name,
+        "ok": checked.is_some(),
+        "version": checked.map(|catalog| catalog.version.to_string()),
+        "problems": told.collect::<Vec<_>>(),
+    })
 }

@@ -44,7 +44,7 @@ pub(super) fn warn(loaded: &Loaded) {
 }
 
 fn as_table(loaded: &Loaded) -> String {
-    let mut table = Columns::new(3, &["SETTING", "VALUE", "ORIGIN"]);
+    let mut table = Columns::new(&["SETTING", "VALUE", "ORIGIN"]);
     for setting in &SETTINGS {
         let values = setting.show(&loaded.config).join(", ");
         table.row(vec![setting.key.to_owned(), values, loaded.origins[setting.key].to_string()]);

@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::exit::{self, Exit};
+use crate::catalog::Problems;
 use crate::client::ConnectError;
 use crate::config::ConfigError;
 use crate::proto::v1::ErrorReason;
@@ -15,8 +16,8 @@ use crate::proto::v1::ErrorReason;
 #[derive(Debug)]
 pub enum Failure {
     Config(ConfigError),
-    /// The files that were given are wrong; each problem is told already.
-    Told(Exit),
+    /// What was given makes no sense.
+    Usage(anyhow::Error),
     /// No server, or it went away during the call.
     Unreachable(ConnectError),
     /// The server answered with a status code.
@@ -76,8 +77,9 @@ impl Failure {
 
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) => exit::USAGE,
-            Self::Told(exit) => *exit,
+            Self::Config(_) | Self::Usage(_) => exit::USAGE,
+            // A server that does not start because of its catalog was told something wrong.
+            Self::Other(error) if error.chain().any(|cause| cause.is::<Problems>()) => exit::USAGE,
             Self::Unreachable(_) => exit::UNAVAILABLE,
             Self::Status { status, .. } if is_lost_connection(status) => exit::UNAVAILABLE,
             Self::Status { .. } | Self::Other(_) => exit::FAILED,
@@ -87,7 +89,6 @@ impl Failure {
     /// Tells it on stderr and returns the exit code.
     pub(super) fn report(&self, as_json: bool) -> Exit {
         let text = match (self, as_json) {
-            (Self::Told(_), _) => return self.exit(),
             (Self::Config(error), true) => json!({ "error": problems_as_json(error) }).to_string(),
             (Self::Config(error), false) => format!("error: {}\n{error}", problem_count(error)),
             (_, true) => self.told().as_json().to_string(),
@@ -99,7 +100,6 @@ impl Failure {
 
     fn told(&self) -> Told {
         match self {
-            Self::Told(_) => Told::default(),
             Self::Config(error) => Told { message: error.to_string(), ..Told::default() },
             Self::Unreachable(error) => {
                 let message = format!("{error}: {}", innermost(&error.source));
@@ -107,7 +107,7 @@ impl Failure {
                 Told { message, hints, ..Told::default() }
             }
             Self::Status { status, made_id } => told_of_status(status, made_id.as_ref()),
-            Self::Other(error) => Told { message: format!("{error:#}"), ..Told::default() },
+            Self::Usage(error) | Self::Other(error) => Told { message: format!("{error:#}"), ..Told::default() },
         }
     }
 }
@@ -170,6 +170,9 @@ fn told_of_status(status: &Status, made_id: Option<&(&'static str, String)>) -> 
     let mut metadata: Vec<_> = info.map(|info| info.metadata.clone().into_iter().collect()).unwrap_or_default();
     metadata.sort();
     let violations = details.bad_request().map(|request| request.field_violations.clone()).unwrap_or_default();
+    let mut fields: Vec<(String, String)> = violations.into_iter().map(|violation| (violation.field, violation.description)).collect();
+    // The text of a status with one bad field says the same.
+    fields.retain(|(field, description)| status.message() != format!("{field}: {description}"));
     let mut hints: Vec<String> = hint(&reason, status.code()).map(str::to_owned).into_iter().collect();
     if let Some((flag, id)) = made_id.filter(|_| may_have_taken_effect(status.code())) {
         hints.push(format!("a repeat of this very call is safe with `{flag} {id}`"));
@@ -178,7 +181,7 @@ fn told_of_status(status: &Status, made_id: Option<&(&'static str, String)>) -> 
         code: Some(code_name(status.code())),
         reason,
         message: if status.message().is_empty() { status.code().description().to_owned() } else { status.message().to_owned() },
-        fields: violations.into_iter().map(|violation| (violation.field, violation.description)).collect(),
+        fields,
         metadata,
         retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
         hints,

@@ -10,7 +10,7 @@ use crate::proto::v1::{QuoteRequest, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  genquota quote acme --action image.generate --target openai/gpt-image --target google/imagen-4 --count 4
+  genquota quote acme --action image.generate --target fal/flux-schnell --target openai/gpt-image-1 --count 4
   genquota quote acme --action video.generate --target google/veo-3 --measure seconds=8 --json";
 
 /// Price work on several targets and tell whether each fits; holds nothing

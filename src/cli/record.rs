@@ -11,7 +11,7 @@ use crate::proto::v1::{self, RecordUsageRequest, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  genquota record acme --action image.generate --target openai/gpt-image --count 2
+  genquota record acme --action image.generate --target fal/flux-schnell --count 2
   genquota record acme --id job-4711 --action video.generate --target google/veo-3 \\
       --measure seconds=8 --billed-cost 3.20";
 

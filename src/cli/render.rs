@@ -32,17 +32,19 @@ impl Fields {
     }
 }
 
+/// The columns that hold numbers, whatever the table.
+const NUMBERS: [&str; 12] =
+    ["AVAILABLE", "ALLOWANCE", "CREDITS", "RESERVED", "COMMITTED", "OVERAGE", "LIMIT", "UNITS", "COST", "COST SHIFT", "SEATS", "GRANTS"];
+
 /// A table without lines, numbers to the right; empty columns are left out.
 pub(super) struct Columns {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
-    /// How many columns from the left hold words.
-    words: usize,
 }
 
 impl Columns {
-    pub(super) fn new(words: usize, header: &[&'static str]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new(), words }
+    pub(super) fn new(header: &[&'static str]) -> Self {
+        Self { header: header.to_vec(), rows: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {
@@ -59,7 +61,7 @@ impl Columns {
         }
         for (column, at) in shown.iter().enumerate() {
             if let Some(column) = table.column_mut(column) {
-                let alignment = if *at < self.words { CellAlignment::Left } else { CellAlignment::Right };
+                let alignment = if NUMBERS.contains(&self.header[*at]) { CellAlignment::Right } else { CellAlignment::Left };
                 column.set_cell_alignment(alignment);
                 column.set_padding((0, 2));
             }
@@ -126,7 +128,8 @@ pub(super) fn reservation(reservation: Option<&v1::Reservation>, notes: &[&str],
         fields.add(&format!("attempt {}", attempt.number), &attempt_line(attempt, &one.currency));
     }
     for leg in &one.legs {
-        fields.add("paid by", &leg_line(leg));
+        let name = if leg.kind() == v1::SourceKind::Cap { "counted by" } else { "paid by" };
+        fields.add(name, &leg_line(leg));
     }
     if !settled {
         fields.add("expires", &time(one.expire_time.as_ref()));
@@ -234,9 +237,9 @@ pub(super) fn balances(response: &v1::GetBalanceResponse) -> String {
         return text;
     }
     let header = ["METER", "AVAILABLE", "ALLOWANCE", "CREDITS", "RESERVED", "COMMITTED", "OVERAGE", "RENEWS", ""];
-    let mut table = Columns::new(1, &header);
+    let mut table = Columns::new(&header);
     let mut sources =
-        Columns::new(4, &["METER", "SOURCE", "NAME", "USER", "LIMIT", "RESERVED", "COMMITTED", "AVAILABLE", "RENEWS", "EXPIRES"]);
+        Columns::new(&["METER", "SOURCE", "NAME", "USER", "LIMIT", "RESERVED", "COMMITTED", "AVAILABLE", "RENEWS", "EXPIRES"]);
     for one in &response.balances {
         table.row(balance_row(one));
         for source in &one.sources {
@@ -282,7 +285,7 @@ fn source_row(meter: &str, source: &v1::SourceBalance) -> Vec<String> {
 
 /// Offers as a table; why one does not fit stands at its end.
 pub(super) fn offers(response: &v1::QuoteResponse) -> String {
-    let mut table = Columns::new(2, &["TARGET", "TIER", "UNITS", "COST", "COST SHIFT", "FITS"]);
+    let mut table = Columns::new(&["TARGET", "TIER", "UNITS", "COST", "COST SHIFT", "FITS"]);
     for offer in &response.offers {
         let fits = match &offer.denial {
             Some(denial) => format!("no: {}", reason(denial.reason())),
@@ -341,7 +344,7 @@ fn grant_line(grant: &v1::Grant) -> String {
 
 /// Subjects as a table.
 pub(super) fn subjects(response: &v1::ListSubjectsResponse) -> String {
-    let mut table = Columns::new(4, &["SUBJECT", "STATE", "PLAN", "TIME ZONE", "SEATS", "GRANTS", "CREATED"]);
+    let mut table = Columns::new(&["SUBJECT", "STATE", "PLAN", "TIME ZONE", "SEATS", "GRANTS", "CREATED"]);
     for one in &response.subjects {
         let subscription = one.subscription.as_ref();
         let seats = subscription.map(|subscription| subscription.seats).filter(|seats| *seats > 0);

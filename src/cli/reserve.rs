@@ -14,10 +14,10 @@ use crate::proto::v1::{ReserveRequest, ReserveResponse, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  genquota reserve acme --action image.generate --target openai/gpt-image --count 4
+  genquota reserve acme --action image.generate --target fal/flux-schnell --count 4
   genquota reserve acme --user ann --action video.generate --target google/veo-3 \\
-      --measure seconds=8 --attribute resolution=1080p --fallback runway/gen-4 --ttl 30m
-  genquota reserve acme --action image.generate --target openai/gpt-image --count 20 --accept-fewer
+      --measure seconds=8 --attribute resolution=1080p --fallback runway/gen4 --ttl 30m
+  genquota reserve acme --action image.generate --target fal/flux-schnell --count 20 --accept-fewer
 
 Exit code 0: held. 3: denied, and nothing is held.";
 

@@ -7,7 +7,7 @@ use super::exit::{self, Exit};
 use super::settings::{LAYERS, SettingFlags};
 use super::{Failure, config, output};
 use crate::app::{self, Bound};
-use crate::config::ListenAddress;
+use crate::config::{CatalogSource, ListenAddress};
 use crate::telemetry::logs;
 
 const EXAMPLES: &str = "\
@@ -34,8 +34,9 @@ impl Serve {
         let loaded = self.settings.load()?;
         config::warn(&loaded);
         logs::install(&loaded.config.log)?;
+        let call = first_call(&loaded.config.catalog);
         app::run(loaded.config, |bound| {
-            let text = if self.json { as_json(bound) } else { as_text(bound) };
+            let text = if self.json { as_json(bound) } else { as_text(bound, call) };
             // Nobody may be reading; that is no reason not to serve.
             let _ = output::line(&text);
         })?;
@@ -48,7 +49,15 @@ fn as_json(bound: &Bound) -> String {
     json!({"listen": listen, "http": bound.http.map(|address| address.to_string())}).to_string()
 }
 
-fn as_text(bound: &Bound) -> String {
+/// A call that works on a fresh server.
+fn first_call(catalog: &CatalogSource) -> &'static str {
+    match catalog {
+        CatalogSource::Bundled => "genquota reserve acme --action image.generate --target fal/flux-schnell --count 4",
+        CatalogSource::File(_) => "genquota subject create acme",
+    }
+}
+
+fn as_text(bound: &Bound, call: &str) -> String {
     let mut text = String::new();
     for address in &bound.listen {
         text.push_str(&format!("gRPC  {address}\n"));
@@ -56,7 +65,7 @@ fn as_text(bound: &Bound) -> String {
     if let Some(http) = bound.http {
         text.push_str(&format!("HTTP  http://{http}/readyz\n"));
     }
-    text.push_str(&format!("\nTry it:\n  genquota subject list{}", server_flag(bound.listen.first())));
+    text.push_str(&format!("\nTry it:\n  {call}{}", server_flag(bound.listen.first())));
     text
 }
 
@@ -75,8 +84,8 @@ mod tests {
     #[test]
     fn bound_addresses_are_told_with_a_call_that_reaches_them() {
         let at = |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()) };
-        assert!(as_text(&at("127.0.0.1:7070")).ends_with("  genquota subject list"));
-        assert!(as_text(&at("unix:/q.sock")).ends_with("  genquota subject list --server unix:/q.sock"));
+        assert!(as_text(&at("127.0.0.1:7070"), "call").ends_with("  call"));
+        assert!(as_text(&at("unix:/q.sock"), "call").ends_with("  call --server unix:/q.sock"));
         assert_eq!(as_json(&at("127.0.0.1:4711")), r#"{"http":"127.0.0.1:7071","listen":["127.0.0.1:4711"]}"#);
     }
 }

@@ -12,7 +12,7 @@ use crate::proto::v1;
 const EXAMPLES: &str = "\
 Examples:
   genquota subject create acme --time-zone Europe/Berlin
-  genquota subject subscribe acme --plan team --seats 5
+  genquota subject subscribe acme --plan independent --seats 5
   genquota subject grant acme --meter credits --units 100 --kind purchased
   genquota subject show acme";
 
@@ -52,8 +52,8 @@ struct Create {
 
 /// Subscribe a subject to a plan
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  genquota subject subscribe acme --plan team --seats 5\n  \
-    genquota subject subscribe acme --plan core --billing-interval year --start 2026-01-18")]
+#[command(after_help = "Examples:\n  genquota subject subscribe acme --plan independent --seats 5\n  \
+    genquota subject subscribe acme --plan hollywood --billing-interval year --start 2026-01-18")]
 struct Subscribe {
     /// The subject
     subject: String,

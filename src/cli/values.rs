@@ -2,8 +2,10 @@
 //!
 //! Checks the form only, so that a slip is told at once; whether a value makes sense is the server's to say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Failure;
 use crate::config::{DurationError, parse_duration};
 use crate::proto::v1::Target;
 
@@ -47,10 +49,12 @@ pub(super) fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
 }
 
 /// Pairs as a map; a name given twice is an error.
-pub(super) fn map(pairs: &[Pair]) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
-    let mut map = std::collections::BTreeMap::new();
+pub(super) fn map(pairs: &[Pair]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut map = BTreeMap::new();
     for Pair { name, value } in pairs {
-        anyhow::ensure!(map.insert(name.clone(), value.clone()).is_none(), "given twice: `{name}`");
+        if map.insert(name.clone(), value.clone()).is_some() {
+            return Err(Failure::Usage(anyhow::anyhow!("given twice: `{name}`")));
+        }
     }
     Ok(map)
 }

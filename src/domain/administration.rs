@@ -10,8 +10,8 @@ use super::catalog::Catalog;
 use super::charge::InvalidField;
 use super::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId};
 use super::ledger::Fingerprint;
-use super::period::Anchor;
-use super::plan::{Allowance, AllowancePer, Cadence, Plan};
+use super::period::{Anchor, Cadence};
+use super::plan::{Allowance, AllowancePer, Plan};
 use super::reservation::Labels;
 use super::subject::{Document, GRANTS_MAX, Grant, GrantKind, Subscription};
 

@@ -1,15 +1,56 @@
-//! Caps at work: which ceilings a request runs into, in which account of each, by how much (product.md chapter 4).
+//! Caps: ceilings that pay nothing and must not be exceeded, and which of them a request runs into (product.md chapter 4).
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::amount::Micros;
-use super::condition::Circumstances;
-use super::ids::{LABELS_MAX, MeterId, UserId};
+use super::condition::{Circumstances, Condition};
+use super::ids::{CapId, LABELS_MAX, MeterId, UserId};
 use super::ledger::{AccountKey, AccountKind, CapLeg};
-use super::period::{OutOfCalendar, Period, window};
-use super::plan::{Cap, CapMode, CapOf, Dimension, Window};
+use super::period::{OutOfCalendar, Period, Window, window};
 use super::reservation::Labels;
+
+/// A ceiling that pays nothing but must not be exceeded (chapter 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cap {
+    pub id: CapId,
+    pub of: CapOf,
+    /// Units, money, or calls, each in millionths.
+    pub limit: Micros,
+    /// One account for each combination of these.
+    pub by: Vec<Dimension>,
+    pub per: Window,
+    pub when: Condition,
+    pub mode: CapMode,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CapOf {
+    Units(MeterId),
+    Cost,
+    Requests,
+    InFlight,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    User,
+    Provider,
+    Model,
+    Tier,
+    Action,
+    Label(Box<str>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CapMode {
+    #[default]
+    Enforce,
+    /// Let through, and say so.
+    Warn,
+    /// Let through, and count.
+    Shadow,
+}
 
 /// Who asks, and when.
 #[derive(Debug, Clone)]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::cap::Cap;
 use super::counting::Action;
 use super::ids::{ActionId, CatalogVersion, MeterId, PlanId};
-use super::plan::{Cap, Plan};
+use super::plan::Plan;
 use super::price_book::PriceBook;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -99,7 +99,8 @@ impl fmt::Display for Denial {
             DenialReason::QuotaExhausted => write!(f, "not enough `{}` left", first.name),
         }?;
         if let Some(amounts) = &first.amounts {
-            write!(f, ": {} asked, {} available", amounts.requested, amounts.available)?;
+            let meter = first.meter.as_deref().unwrap_or_default();
+            write!(f, ": {} {meter} asked, {} available", amounts.requested, amounts.available)?;
         }
         match self.violations.len() - 1 {
             0 => Ok(()),

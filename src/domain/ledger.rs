@@ -6,6 +6,7 @@
 mod account;
 mod row;
 mod state;
+mod take;
 mod transaction;
 
 pub use account::{Account, AccountKey, AccountKind};

@@ -7,7 +7,26 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan, Zoned};
 
-use super::plan::{Cadence, Window};
+/// How often periods begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cadence {
+    Month,
+    Year,
+}
+
+/// Calendar windows in the subject's zone; weeks start on Monday.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Window {
+    #[default]
+    Always,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    /// The period of the subscription.
+    Period,
+}
 
 /// Where the periods of a subscription are counted from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +51,15 @@ pub struct Period {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("lies outside the calendar")]
 pub struct OutOfCalendar;
+
+impl Cadence {
+    pub const fn months(self) -> i64 {
+        match self {
+            Self::Month => 1,
+            Self::Year => 12,
+        }
+    }
+}
 
 impl Anchor {
     /// The anchor of a subscription that starts at `start`.

@@ -6,8 +6,9 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use super::amount::Micros;
-use super::condition::Condition;
-use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, MeasureId, MeterId, PlanId, TierId};
+use super::cap::Cap;
+use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, MeasureId, MeterId, PlanId, TierId};
+use super::period::Cadence;
 
 /// A named set of allowances, caps, add-ons and features. Its terms are dated, so an edit never touches what was issued (P14).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +87,6 @@ pub struct Issue {
     pub every: Cadence,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cadence {
-    Month,
-    Year,
-}
-
 /// Unused units of the period before that may still be used in this one, up to `cap` (P4). They do not roll a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rollover {
@@ -150,62 +145,6 @@ pub enum OnStoreOutage {
     Open { units_max: Micros },
 }
 
-/// A ceiling that pays nothing but must not be exceeded (chapter 4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cap {
-    pub id: CapId,
-    pub of: CapOf,
-    /// Units, money, or calls, each in millionths.
-    pub limit: Micros,
-    /// One account for each combination of these.
-    pub by: Vec<Dimension>,
-    pub per: Window,
-    pub when: Condition,
-    pub mode: CapMode,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CapOf {
-    Units(MeterId),
-    Cost,
-    Requests,
-    InFlight,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dimension {
-    User,
-    Provider,
-    Model,
-    Tier,
-    Action,
-    Label(Box<str>),
-}
-
-/// Calendar windows in the subject's zone; weeks start on Monday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Window {
-    #[default]
-    Always,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    /// The period of the subscription.
-    Period,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CapMode {
-    #[default]
-    Enforce,
-    /// Let through, and say so.
-    Warn,
-    /// Let through, and count.
-    Shadow,
-}
-
 impl Plan {
     /// The terms of a period that starts on `day`: the latest in effect, else the first.
     pub fn terms_on(&self, day: Date) -> &Terms {
@@ -219,15 +158,6 @@ impl Allowance {
         match billing {
             Cadence::Month => self.monthly,
             Cadence::Year => self.yearly,
-        }
-    }
-}
-
-impl Cadence {
-    pub const fn months(self) -> i64 {
-        match self {
-            Self::Month => 1,
-            Self::Year => 12,
         }
     }
 }

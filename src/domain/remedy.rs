@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::amount::Micros;
 use super::balance::Snapshot;
 use super::cap::ChargedCap;
+use super::cap::{CapMode, CapOf};
 use super::catalog::Catalog;
 use super::charge::{Ask, Charge, ChargeError};
 use super::denial::{Amounts, Denial, DenialReason, Remedy, Violation};
 use super::ledger::Denied;
-use super::plan::{CapMode, CapOf};
 use super::subject::{ActivePlan, View};
 
 /// How long to wait before asking again where something in flight may end at any time.

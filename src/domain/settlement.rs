@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::amount::Micros;
+use super::cap::CapOf;
 use super::cap::{CapAmounts, CapContext, charged_caps};
 use super::catalog::Catalog;
 use super::charge::{Charge, ChargeError, Opening, at_target, checked_action};
@@ -16,7 +17,6 @@ use super::ids::SubjectId;
 use super::ledger::{
     AccountKey, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
 };
-use super::plan::CapOf;
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
 use super::subject::{PayingSource, View};

@@ -9,8 +9,8 @@ use super::amount::Micros;
 use super::catalog::Catalog;
 use super::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId, UserId};
 use super::ledger::{AccountKey, Carry, Fingerprint, Source};
-use super::period::{Anchor, OutOfCalendar, Period};
-use super::plan::{AddOn, Allowance, AllowancePer, Cadence, Plan, SourceKind, Terms};
+use super::period::{Anchor, Cadence, OutOfCalendar, Period};
+use super::plan::{AddOn, Allowance, AllowancePer, Plan, SourceKind, Terms};
 use super::reservation::Labels;
 
 /// Administrative requests remembered per subject, so that a repeat is known. A caller that retries after 64 later changes is lost.

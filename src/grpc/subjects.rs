@@ -6,7 +6,7 @@ use super::read::{Reader, fingerprint};
 use super::{Handlers, status, write};
 use crate::domain::administration::{self, Administration, NewGrant};
 use crate::domain::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId};
-use crate::domain::plan::Cadence;
+use crate::domain::period::Cadence;
 use crate::domain::subject::{Grant, GrantKind, Subscription};
 use crate::proto::v1;
 use crate::proto::v1::subject_service_server::SubjectService;

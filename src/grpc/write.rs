@@ -150,8 +150,18 @@ fn balance(balance: &Balance) -> v1::Balance {
         overage: balance.overage.to_string(),
         near_limit: balance.near_limit,
         reset_time: balance.reset_time.map(time),
-        sources: balance.sources.iter().map(source_balance).collect(),
+        sources: balance.sources.iter().map(source_balance).chain(overage(balance.overage)).collect(),
     }
+}
+
+/// The account of what no source could pay: it stands last, where there is any.
+fn overage(overage: Micros) -> Option<v1::SourceBalance> {
+    (overage != Micros::ZERO).then(|| v1::SourceBalance {
+        kind: v1::SourceKind::Overage.into(),
+        reserved: Micros::ZERO.to_string(),
+        committed: overage.to_string(),
+        ..Default::default()
+    })
 }
 
 fn source_balance(source: &SourceBalance) -> v1::SourceBalance {

@@ -38,14 +38,15 @@ impl ServiceError {
         Self::Invalid(vec![InvalidField::new(field, problem)])
     }
 
-    /// Both errors, where both are of the request; else the first.
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Invalid(mut fields), Self::Invalid(more)) => {
+    /// Both results. Where both fail and both are about the request, so is the error.
+    pub fn both<A, B>(first: Result<A, Self>, second: Result<B, Self>) -> Result<(A, B), Self> {
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok((first, second)),
+            (Err(Self::Invalid(mut fields)), Err(Self::Invalid(more))) => {
                 fields.extend(more);
-                Self::Invalid(fields)
+                Err(Self::Invalid(fields))
             }
-            (first, _) => first,
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::Balance;
 use crate::domain::ids::{MeterId, PlanId, ReservationId, SubjectId, UserId};
 use crate::domain::period::Period;
+use crate::store::Urgency;
 
 /// Every meter that a subject's plan or grants speak of.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub struct SubjectBalance {
 
 impl Service {
     pub async fn reservation(&self, subject: SubjectId, id: &ReservationId) -> Result<Reservation, ServiceError> {
-        let row = self.known(&subject, id).await?;
+        let row = self.known(&subject, id, Urgency::Read).await?;
         Ok(Reservation { subject, row })
     }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, events_of, snapshot_of, view};
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, events_of, view};
+use crate::domain::balance::Snapshot;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
-use crate::domain::ledger::{Answer, Fingerprint, Movement, Row, Step};
+use crate::domain::ledger::{Answer, Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{self, Billing};
 use crate::domain::subject::View;
@@ -48,7 +49,7 @@ impl Service {
             let mut charge = match Charge::judge(&catalog, &view, &ask) {
                 Ok(charge) => charge,
                 // Another catalog may be in force since it was recorded.
-                Err(error) => match self.store.reservation(&command.subject, &command.id).await? {
+                Err(error) => match self.store.reservation(&command.subject, &command.id, Urgency::Settle).await? {
                     None => return Err(error.into()),
                     Some(row) if row.opened_by == command.fingerprint => return self.recorded_before(command.subject, row, &view).await,
                     Some(_) => return Err(ServiceError::IdReused("usage_id")),
@@ -63,15 +64,12 @@ impl Service {
                 dry_run: false,
             };
             let transaction = settlement::record(&catalog, &view, &mut charge, command.outcome, &command.billing, opening)?;
-            let take = match &transaction.step {
-                Some(Step { movement: Movement::Move { take, .. }, .. }) => take.clone(),
-                _ => return Err(ServiceError::unexpected(&transaction)),
-            };
+            let keys = transaction.keys();
             match self.store.execute(transaction, Urgency::Settle).await? {
                 Answer::Done(done) => {
                     let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
-                    let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-                    let balances = self.balance(&catalog, charge.action.meter(), &sources, &snapshot_of(&take, &done.accounts));
+                    let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
+                    let balances = self.balance(&catalog, charge.action.meter(), &Sources::of_charge(&charge), &snapshot);
                     let reservation = Reservation { subject: command.subject, row };
                     return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false });
                 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, snapshot_of, view};
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::{Balance, Snapshot};
-use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
-use crate::domain::ledger::{Answer, Denied, Done, Fingerprint, Row, Take};
+use crate::domain::ledger::{AccountKey, Answer, Denied, Done, Fingerprint, Row};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Labels;
 use crate::domain::subject::View;
@@ -60,7 +59,6 @@ impl ReserveCommand {
 impl Service {
     /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1).
     pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
-        let ttl = self.ttl(command.ttl);
         let mut work = command.work.clone();
         let mut now = self.clock.now();
         for _ in 0..ROUNDS_MAX {
@@ -68,14 +66,14 @@ impl Service {
             let document = self.cached_document(&command.subject).await?;
             let view = view(&catalog, document.as_deref(), now)?;
             let ask = command.ask(&work);
-            let (ttl, charge) = match (&ttl, Charge::judge(&catalog, &view, &ask).map_err(ServiceError::from)) {
-                (Ok(ttl), Ok(charge)) => (*ttl, charge),
-                (Ok(_), Err(error)) => return self.replayed_or(&command, &view, error).await,
-                (Err(error), Ok(_)) => return self.replayed_or(&command, &view, error.clone()).await,
-                (Err(ttl), Err(error)) => return self.replayed_or(&command, &view, error.and(ttl.clone())).await,
+            let charge = Charge::judge(&catalog, &view, &ask).map_err(ServiceError::from);
+            let (ttl, charge) = match ServiceError::both(self.ttl(command.ttl), charge) {
+                Ok(both) => both,
+                Err(error) => return self.replayed_or(&command, &view, error).await,
             };
+            let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
-                return self.refuse(&command, &Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge }).await;
+                return self.refuse(&command, &judged).await;
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -85,16 +83,14 @@ impl Service {
                 detail: charge.detail(&catalog, &ask, command.generation.clone()),
                 dry_run: command.validate_only,
             };
-            let take = charge.take(None);
-            match self.store.execute(charge.hold(opening, &view, ttl), Urgency::Reserve).await? {
-                Answer::Done(done) => return self.granted(&command, &catalog, &charge, &take, done),
-                Answer::Denied(denied) => {
-                    let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
-                    match self.fewer(&command, &judged, &denied)? {
-                        Some(fewer) => work = fewer,
-                        None => return self.denied(&catalog, &judged, &denied),
-                    }
-                }
+            let transaction = charge.hold(opening, &view, ttl);
+            let keys = transaction.keys();
+            match self.store.execute(transaction, Urgency::Reserve).await? {
+                Answer::Done(done) => return self.granted(&command, &judged, keys, done),
+                Answer::Denied(denied) => match self.fewer(&command, &judged, &denied)? {
+                    Some(fewer) => work = fewer,
+                    None => return self.denied(&judged, &denied),
+                },
                 Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
                 Answer::StaleDocument => self.documents.invalidate(&command.subject),
@@ -109,9 +105,8 @@ impl Service {
     fn granted(
         &self,
         command: &ReserveCommand,
-        catalog: &Catalog,
-        charge: &Charge<'_>,
-        take: &Take,
+        judged: &Judged<'_, '_>,
+        keys: Vec<AccountKey>,
         done: Done,
     ) -> Result<Reserved, ServiceError> {
         // In a dry run nobody has taken the seat.
@@ -119,16 +114,17 @@ impl Service {
             self.documents.insert(command.subject.clone(), Some(document.clone()));
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
-        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-        let balances = self.balance(catalog, charge.action.meter(), &sources, &snapshot_of(take, &done.accounts));
+        let balances = self.balance_of(judged, &Snapshot::new(keys.into_iter().zip(done.accounts)));
         Ok(Reserved { outcome: Ok(Reservation { subject: command.subject.clone(), row }), balances, replayed: false })
     }
 
-    fn denied(&self, catalog: &Catalog, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
-        let charge = judged.charge;
-        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-        let balances = self.balance(catalog, charge.action.meter(), &sources, &judged.snapshot(denied));
+    fn denied(&self, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
+        let balances = self.balance_of(judged, &judged.snapshot(denied));
         Ok(Reserved { outcome: Err(judged.denial(denied)?), balances, replayed: false })
+    }
+
+    fn balance_of(&self, judged: &Judged<'_, '_>, snapshot: &Snapshot) -> Vec<Balance> {
+        self.balance(judged.catalog, judged.charge.action.meter(), &Sources::of_charge(judged.charge), snapshot)
     }
 
     /// The smaller work to try instead, where the caller takes one (L11).
@@ -145,10 +141,8 @@ impl Service {
         if let Some(known) = self.known_reserve(command, judged.view).await? {
             return Ok(known);
         }
-        let charge = judged.charge;
-        let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
-        let sources = Sources { paying: charge.sources.clone(), overage: charge.overage.clone() };
-        let balances = self.balance(judged.catalog, charge.action.meter(), &sources, &snapshot);
+        let snapshot = self.accounts_of(&command.subject, &judged.charge.take(None)).await?;
+        let balances = self.balance_of(judged, &snapshot);
         Ok(Reserved { outcome: Err(judged.refusal(&snapshot)), balances, replayed: false })
     }
 
@@ -158,7 +152,7 @@ impl Service {
     }
 
     async fn known_reserve(&self, command: &ReserveCommand, view: &View<'_>) -> Result<Option<Reserved>, ServiceError> {
-        match self.store.reservation(&command.subject, &command.id).await? {
+        match self.store.reservation(&command.subject, &command.id, Urgency::Read).await? {
             None => Ok(None),
             Some(row) if row.opened_by == command.fingerprint => self.replayed(&command.subject, row, view).await.map(Some),
             Some(_) => Err(ServiceError::IdReused("reservation_id")),

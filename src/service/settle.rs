@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, snapshot_of, view};
-use crate::domain::balance::Balance;
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view};
+use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{ReservationId, SubjectId};
-use crate::domain::ledger::{Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, State, Step, Transaction};
-use crate::domain::settlement::{Billing, Ending, Settled as WorkedOut, Settlement};
+use crate::domain::ledger::{AccountKey, Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, State, Step, Transaction};
+use crate::domain::settlement::{Billing, Ending, Settlement};
 use crate::store::Urgency;
 
 #[derive(Debug, Clone)]
@@ -66,8 +66,10 @@ impl Service {
                 fingerprint: command.fingerprint,
             };
             let worked_out = settlement.work_out(&pinned, &now, &then)?;
-            match self.store.execute(worked_out.transaction.clone(), Urgency::Settle).await? {
-                Answer::Done(done) => return self.settled(&command, worked_out, done),
+            let keys = worked_out.transaction.keys();
+            let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
+            match self.store.execute(worked_out.transaction, Urgency::Settle).await? {
+                Answer::Done(done) => return self.settled(&command, &sources, keys, done),
                 // Somebody else changed it meanwhile: look again.
                 Answer::StaleReservation(_) => {}
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
@@ -85,7 +87,7 @@ impl Service {
     pub async fn extend(&self, command: ExtendCommand) -> Result<Reservation, ServiceError> {
         let ttl = self.ttl(command.ttl)?;
         for _ in 0..ROUNDS_MAX {
-            let row = self.known(&command.subject, &command.id).await?;
+            let row = self.known(&command.subject, &command.id, Urgency::Settle).await?;
             if row.state != State::Held {
                 return Err(ServiceError::ReservationSettled(row.state));
             }
@@ -112,13 +114,13 @@ impl Service {
         Err(ServiceError::Contended)
     }
 
-    pub(super) async fn known(&self, subject: &SubjectId, id: &ReservationId) -> Result<Arc<Row>, ServiceError> {
-        let row = self.store.reservation(subject, id).await?;
+    pub(super) async fn known(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Arc<Row>, ServiceError> {
+        let row = self.store.reservation(subject, id, urgency).await?;
         row.ok_or_else(|| ServiceError::ReservationNotFound(id.clone()))
     }
 
     async fn find(&self, command: &SettleCommand) -> Result<Found, ServiceError> {
-        let row = self.known(&command.subject, &command.id).await?;
+        let row = self.known(&command.subject, &command.id, Urgency::Settle).await?;
         match (row.state, &command.ending) {
             (State::Held, _) | (State::Expired, Ending::Commit { .. }) => Ok(Found::Open(row)),
             (State::Committed | State::Released, _) if row.settled_by == Some(command.fingerprint) => Ok(Found::Replayed(row)),
@@ -126,14 +128,10 @@ impl Service {
         }
     }
 
-    fn settled(&self, command: &SettleCommand, worked_out: WorkedOut, done: Done) -> Result<Settled, ServiceError> {
+    fn settled(&self, command: &SettleCommand, sources: &Sources, keys: Vec<AccountKey>, done: Done) -> Result<Settled, ServiceError> {
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
-        let Some(Step { movement: Movement::Move { take, .. }, .. }) = &worked_out.transaction.step else {
-            return Err(ServiceError::unexpected(&done));
-        };
-        let snapshot = snapshot_of(take, &done.accounts);
-        let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
-        let balances = self.balance(&self.catalogs.current(), row.detail.meter.as_ref(), &sources, &snapshot);
+        let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
+        let balances = self.balance(&self.catalogs.current(), row.detail.meter.as_ref(), sources, &snapshot);
         let reservation = Reservation { subject: command.subject.clone(), row };
         Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false })
     }

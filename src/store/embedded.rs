@@ -158,9 +158,9 @@ impl Store for EmbeddedStore {
         self.ask(Urgency::Read, move |core| core.ledger.documents(after.as_ref(), limit)).await
     }
 
-    async fn reservation(&self, subject: &SubjectId, id: &ReservationId) -> Result<Option<Arc<Row>>, StoreError> {
+    async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         let (subject, id) = (subject.clone(), id.clone());
-        self.ask(Urgency::Read, move |core| core.ledger.reservation(&subject, &id, core.now, &mut core.batch.changes)).await
+        self.ask(urgency, move |core| core.ledger.reservation(&subject, &id, core.now, &mut core.batch.changes)).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

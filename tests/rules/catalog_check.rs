@@ -1,8 +1,10 @@
 //! What a catalog's check says, and where.
 
 use genquota::catalog::{self, check, load, parse};
+use genquota::domain::cap::{CapOf, Dimension};
 use genquota::domain::counting::{Charging, Per};
-use genquota::domain::plan::{AllowancePer, BurnOrder, Cadence, CapOf, Dimension, SourceKind};
+use genquota::domain::period::Cadence;
+use genquota::domain::plan::{AllowancePer, BurnOrder, SourceKind};
 use proptest::prelude::*;
 
 use crate::bench::{EXAMPLES, example, in_repository};

@@ -36,7 +36,7 @@ pub async fn a_hold_is_set_aside_and_its_commit_uses_it(bench: Bench) {
     );
     let accounts = store.accounts(&subject("s"), vec![allowance(), overage()]).await.unwrap();
     assert_eq!(accounts.iter().map(|account| (account.reserved.get(), account.committed.get())).collect::<Vec<_>>(), [(0, 10), (0, 2)]);
-    assert_eq!(store.reservation(&subject("s"), &reservation("r")).await.unwrap(), Some(used));
+    assert_eq!(store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap(), Some(used));
 }
 
 pub async fn a_release_gives_everything_back(bench: Bench) {
@@ -103,7 +103,7 @@ pub async fn a_denial_lists_everything_that_stands_against_it_and_changes_nothin
     let accounts = vec![Account::default(); 4];
     assert_eq!(answer, Answer::Denied(Denied { short: true, caps_reached: vec![1], accounts, now: start() }));
     assert_eq!(account(store).await, (0, 0));
-    assert_eq!(store.reservation(&subject("s"), &reservation("r")).await.unwrap(), None);
+    assert_eq!(store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap(), None);
 
     hold.units = micros(10);
     hold.caps.remove(1);
@@ -134,7 +134,7 @@ pub async fn a_deadline_that_has_passed_gives_the_hold_back(bench: Bench) {
     let held = row(reserved(store, 10).await);
     bench.clock.set(held.deadline);
     assert_eq!(account(store).await, (0, 0));
-    let expired = store.reservation(&subject("s"), &reservation("r")).await.unwrap().unwrap();
+    let expired = store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap().unwrap();
     assert_eq!((expired.state, expired.version, expired.settle_time), (State::Expired, 2, Some(held.deadline)));
     let answer = store.execute(commit("s", "r", 1, take(10, 10)), Urgency::Settle).await.unwrap();
     assert_eq!(answer, Answer::StaleReservation(Some(expired)));
@@ -148,9 +148,9 @@ pub async fn an_ended_reservation_is_forgotten_after_its_retention(bench: Bench)
     reserved(store, 4).await;
     store.execute(release("s", "r", 1), Urgency::Settle).await.unwrap();
     bench.clock.advance(RETENTION - SignedDuration::from_millis(1));
-    assert!(store.reservation(&subject("s"), &reservation("r")).await.unwrap().is_some());
+    assert!(store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap().is_some());
     bench.clock.advance(SignedDuration::from_millis(1));
-    assert_eq!(store.reservation(&subject("s"), &reservation("r")).await.unwrap(), None);
+    assert_eq!(store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap(), None);
     assert_eq!(row(reserved(store, 4).await).version, 1);
     bench.clock.advance(TTL);
     assert_eq!(account(store).await, (0, 0));
@@ -215,7 +215,7 @@ pub async fn everything_acknowledged_is_there_after_reopening(bench: Bench) {
     let store = reopen().await;
     assert_eq!(store.accounts(&subject("s"), keys).await.unwrap(), accounts);
     assert_eq!(store.document(&subject("s")).await.unwrap(), document);
-    assert_eq!(store.reservation(&subject("s"), &reservation("c")).await.unwrap(), Some(committed));
+    assert_eq!(store.reservation(&subject("s"), &reservation("c"), Urgency::Read).await.unwrap(), Some(committed));
     assert_eq!(store.execute(hold, Urgency::Reserve).await.unwrap(), Answer::Replayed(held.clone()));
     assert_eq!(done(store.execute(reserve("s", "n", take(1, 10)), Urgency::Reserve).await.unwrap()).sequence, 5);
     // What was due goes on being due.

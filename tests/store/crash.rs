@@ -41,7 +41,7 @@ async fn seen(store: &dyn Store) -> Seen {
     let mut rows = Vec::new();
     for round in 0..6 {
         for kind in ["a", "b"] {
-            rows.push(store.reservation(&subject("s"), &reservation(&format!("{kind}{round}"))).await.unwrap());
+            rows.push(store.reservation(&subject("s"), &reservation(&format!("{kind}{round}")), Urgency::Read).await.unwrap());
         }
     }
     let document = store.document(&subject("s")).await.unwrap().map(|document| document.version);
@@ -142,10 +142,10 @@ async fn a_disk_that_fails_at_any_operation_loses_nothing_acknowledged_and_the_s
         if !failed {
             break;
         }
-        // Close to the start each operation, then in leaps.
-        failing_at += if failing_at < 40 { 1 } else { 7 };
+        // Every operation of the first writes, then in leaps that fall on each kind of operation.
+        failing_at += if failing_at < 24 { 1 } else { 11 };
     }
-    assert!(failing_at > 40);
+    assert!(failing_at > 24);
 }
 
 #[tokio::test]

@@ -10,10 +10,12 @@ use crate::catalog::raw::{
     RawPlan, RawPool, RawProration, RawSource, RawTerms, RawWindow,
 };
 use crate::domain::amount::{MICROS_PER_UNIT, Micros};
+use crate::domain::cap::{Cap, CapMode, CapOf, Dimension};
 use crate::domain::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, IdError, LABEL_KEY_BYTES_MAX, MeasureId, PlanId, TierId};
+use crate::domain::period::{Cadence, Window};
 use crate::domain::plan::{
-    AddOn, Allowance, AllowancePer, BurnOrder, Cadence, Cap, CapMode, CapOf, Dimension, Failover, Features, Issue, OnStoreOutage, Plan,
-    PlanPrice, Proration, Rollover, SourceKind, Terms, Window,
+    AddOn, Allowance, AllowancePer, BurnOrder, Failover, Features, Issue, OnStoreOutage, Plan, PlanPrice, Proration, Rollover, SourceKind,
+    Terms,
 };
 use crate::yaml::{At, Entries, OneOrMany, Placed, nearest};
 

@@ -72,20 +72,15 @@ impl AccountKind {
     pub const fn pays(self) -> bool {
         matches!(self, Self::Allowance | Self::AddOn | Self::Grant | Self::Overage)
     }
-
-    /// Whether a settlement leaves something here. Level caps only know what is held.
-    pub const fn keeps_committed(self) -> bool {
-        !matches!(self, Self::LevelCap)
-    }
 }
 
 impl AccountKey {
     pub fn allowance(id: &AllowanceId, period: Date, user: Option<&UserId>) -> Self {
-        Self::build(AccountKind::Allowance, id.as_str(), &period.to_string(), user.map_or(NOTHING, UserId::as_str))
+        Self::build(AccountKind::Allowance, id.as_str(), period, user.map_or(NOTHING, UserId::as_str))
     }
 
     pub fn add_on(id: &AddOnId, period: Date, user: Option<&UserId>) -> Self {
-        Self::build(AccountKind::AddOn, id.as_str(), &period.to_string(), user.map_or(NOTHING, UserId::as_str))
+        Self::build(AccountKind::AddOn, id.as_str(), period, user.map_or(NOTHING, UserId::as_str))
     }
 
     pub fn grant(id: &GrantId) -> Self {
@@ -94,22 +89,33 @@ impl AccountKey {
 
     /// Overage is kept by meter and period. `None` is the overage of a subject without a plan.
     pub fn overage(meter: &MeterId, period: Option<Date>) -> Self {
-        Self::build(AccountKind::Overage, meter.as_str(), &period.map_or_else(|| NOTHING.to_owned(), |day| day.to_string()), NOTHING)
+        match period {
+            Some(day) => Self::build(AccountKind::Overage, meter.as_str(), day, NOTHING),
+            None => Self::build(AccountKind::Overage, meter.as_str(), NOTHING, NOTHING),
+        }
     }
 
     /// A cap's account: `window` is the first instant of its window, `values` those of its dimensions in order.
     pub fn cap<'a>(kind: AccountKind, id: &CapId, window: Option<Timestamp>, values: impl Iterator<Item = &'a str>) -> Self {
         let mut who = String::new();
         for value in values {
+            who.reserve(value.len() + 1);
             who.push(if who.is_empty() { '=' } else { ',' });
             escape_into(&mut who, value);
         }
-        let window = window.map_or_else(|| NOTHING.to_owned(), |start| start.to_string());
-        Self::build(kind, id.as_str(), &window, if who.is_empty() { NOTHING } else { &who })
+        let who = if who.is_empty() { NOTHING } else { &who };
+        match window {
+            Some(start) => Self::build(kind, id.as_str(), start, who),
+            None => Self::build(kind, id.as_str(), NOTHING, who),
+        }
     }
 
-    fn build(kind: AccountKind, id: &str, period: &str, who: &str) -> Self {
-        Self(Arc::from(format!("{}|{id}|{period}|{who}", kind.code())))
+    fn build(kind: AccountKind, id: &str, period: impl fmt::Display, who: &str) -> Self {
+        use fmt::Write as _;
+        // Room for a code, an instant and the bars: most keys are written without growing.
+        let mut text = String::with_capacity(id.len() + who.len() + 32);
+        write!(text, "{}|{id}|{period}|{who}", kind.code()).expect("writing to a string cannot fail");
+        Self(Arc::from(text))
     }
 
     /// Takes a key that a store kept; `None` when it is none of ours.

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::account::{Account, AccountKey};
 use super::row::{Event, EventKind, Leg, Row, State};
-use super::transaction::{Answer, Denied, Done, Expected, Movement, Side, Step, Take, Transaction};
-use crate::domain::amount::Micros;
+use super::take::{Working, with_receipt};
+use super::transaction::{Answer, Done, Expected, Movement, Side, Step, Transaction};
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::subject::Document;
 
@@ -167,7 +167,7 @@ impl Ledger {
         {
             return Err(Answer::StalePeriod { now });
         }
-        let mut accounts = Working { subject, changed: Vec::new() };
+        let mut accounts = Working::over(subject.map(|subject| &subject.accounts));
         let mut done = Done {
             row: None,
             document: transaction.document.clone(),
@@ -187,9 +187,8 @@ impl Ledger {
                 }
                 let taken = accounts.take(take, *into, now)?;
                 done.caps_warned = taken.caps_warned;
-                let keys = take.sources.iter().map(|source| &source.account).chain(take.caps.iter().map(|cap| &cap.account));
                 let read_after = |key| if transaction.dry_run { accounts.stored(key) } else { accounts.get(key) };
-                done.accounts = keys.map(read_after).collect();
+                done.accounts = take.keys().map(read_after).collect();
                 match into {
                     Side::Reserved => taken.legs,
                     Side::Committed => with_receipt(row, taken.legs),
@@ -263,7 +262,7 @@ impl Ledger {
     fn expire(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
         let Some(state) = self.subjects.get(subject) else { return };
         let Some(row) = state.reservations.get(id).filter(|row| row.state == State::Held && row.deadline <= now).cloned() else { return };
-        let mut accounts = Working { subject: Some(state), changed: Vec::new() };
+        let mut accounts = Working::over(Some(&state.accounts));
         accounts.give_back(&row);
         for (key, account) in accounts.changed {
             self.put_account(subject, key.clone(), account);
@@ -339,102 +338,6 @@ struct Decided {
     done: Done,
 }
 
-struct Taken {
-    legs: Vec<Leg>,
-    caps_warned: Vec<usize>,
-}
-
-/// The accounts a transaction touches, as they would become.
-struct Working<'a> {
-    subject: Option<&'a Subject>,
-    changed: Vec<(AccountKey, Account)>,
-}
-
-impl Working<'_> {
-    fn stored(&self, key: &AccountKey) -> Account {
-        self.subject.and_then(|subject| subject.accounts.get(key)).copied().unwrap_or_default()
-    }
-
-    fn get(&self, key: &AccountKey) -> Account {
-        self.changed.iter().find(|(known, _)| known == key).map_or_else(|| self.stored(key), |(_, account)| *account)
-    }
-
-    fn put(&mut self, key: &AccountKey, account: Account) {
-        match self.changed.iter_mut().find(|(known, _)| known == key) {
-            Some((_, known)) => *known = account,
-            None => self.changed.push((key.clone(), account)),
-        }
-    }
-
-    fn give_back(&mut self, row: &Row) {
-        for leg in &row.legs {
-            let account = self.get(&leg.account);
-            let reserved = account.reserved.checked_sub(leg.held).expect("an account holds what its held reservations set aside (I2)");
-            self.put(&leg.account, Account { reserved, ..account });
-        }
-    }
-
-    fn add(&mut self, key: &AccountKey, amount: Micros, into: Side, lapses: Option<Timestamp>) -> Result<(), Answer> {
-        let mut account = self.get(key);
-        let side = match into {
-            Side::Reserved => &mut account.reserved,
-            Side::Committed => &mut account.committed,
-        };
-        *side = side.checked_add(amount).ok_or_else(|| Answer::AccountFull(key.clone()))?;
-        account.lapses = account.lapses.or(lapses);
-        account.total().ok_or_else(|| Answer::AccountFull(key.clone()))?;
-        self.put(key, account);
-        Ok(())
-    }
-
-    /// Takes from the sources in order and under the caps, or says everything that stands against it.
-    fn take(&mut self, take: &Take, into: Side, now: Timestamp) -> Result<Taken, Answer> {
-        let before = self.changed.clone();
-        let mut legs = Vec::with_capacity(take.sources.len().min(2) + take.caps.len());
-        let mut left = take.units;
-        for source in &take.sources {
-            // Each source sees what those before it gave: an account may stand here twice, or be one that a later source carries from.
-            let available = source.available(|key| self.get(key));
-            if take.whole && available < left {
-                continue;
-            }
-            let amount = available.min(left).min(source.at_most.unwrap_or(left));
-            if !amount.is_zero() {
-                self.add(&source.account, amount, into, None)?;
-                left = left.less(amount);
-                push_leg(&mut legs, &source.account, amount, into);
-            }
-        }
-        if let Some(overage) = take.overage.as_ref().filter(|_| !left.is_zero()) {
-            self.add(overage, left, into, None)?;
-            push_leg(&mut legs, overage, left, into);
-            left = Micros::ZERO;
-        }
-        let (mut caps_reached, mut caps_warned) = (Vec::new(), Vec::new());
-        for (index, cap) in take.caps.iter().enumerate() {
-            let total = self.get(&cap.account).total().and_then(|total| total.checked_add(cap.amount));
-            if !cap.amount.is_zero() && cap.limit.is_some_and(|limit| total.is_none_or(|total| total > limit)) {
-                if cap.enforced {
-                    caps_reached.push(index);
-                    continue;
-                }
-                caps_warned.push(index);
-            }
-            if !cap.amount.is_zero() {
-                self.add(&cap.account, cap.amount, into, cap.lapses)?;
-                push_leg(&mut legs, &cap.account, cap.amount, into);
-            }
-        }
-        let short = !left.is_zero();
-        if short || !caps_reached.is_empty() {
-            self.changed = before;
-            let keys = take.sources.iter().map(|source| &source.account).chain(take.caps.iter().map(|cap| &cap.account));
-            return Err(Answer::Denied(Denied { short, caps_reached, accounts: keys.map(|key| self.get(key)).collect(), now }));
-        }
-        Ok(Taken { legs, caps_warned })
-    }
-}
-
 /// The reservation a step is about, if it is as the step expects.
 fn expected_row<'s>(subject: Option<&'s Subject>, step: &Step) -> Result<Option<&'s Row>, Answer> {
     let row = subject.and_then(|subject| subject.reservations.get(&step.id));
@@ -461,36 +364,9 @@ fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> R
         deadline: step.next.ttl.map_or(deadline, |ttl| deadline.max(now.checked_add(ttl).unwrap_or(Timestamp::MAX))),
         settle_time: ended.then_some(now),
         legs,
-        late: row.is_some_and(|row| row.late || row.state == State::Expired),
+        late: step.next.state == State::Committed && row.is_some_and(|row| row.late || row.state == State::Expired),
         detail: step.next.detail.clone(),
     }
-}
-
-/// The receipt of what was held, with what the settlement used.
-fn with_receipt(row: Option<&Row>, used: Vec<Leg>) -> Vec<Leg> {
-    let mut legs: Vec<Leg> =
-        row.map_or_else(Vec::new, |row| row.legs.iter().map(|leg| Leg { used: Micros::ZERO, ..leg.clone() }).collect());
-    for leg in used {
-        match legs.iter_mut().find(|known| known.account == leg.account) {
-            Some(known) => known.used = leg.used,
-            None => legs.push(leg),
-        }
-    }
-    legs
-}
-
-/// Adds to the leg of an account, which may already have given.
-fn push_leg(legs: &mut Vec<Leg>, account: &AccountKey, amount: Micros, into: Side) {
-    let index = legs.iter().position(|leg| leg.account == *account).unwrap_or_else(|| {
-        legs.push(Leg { account: account.clone(), held: Micros::ZERO, used: Micros::ZERO });
-        legs.len() - 1
-    });
-    let leg = &mut legs[index];
-    let side = match into {
-        Side::Reserved => &mut leg.held,
-        Side::Committed => &mut leg.used,
-    };
-    *side = side.checked_add(amount).expect("the legs of an account together are within what the account could hold");
 }
 
 fn due_of(subject: &SubjectId, row: &Row, retention: SignedDuration) -> (Timestamp, Due) {

@@ -158,6 +158,16 @@ pub struct Done {
     pub now: Timestamp,
 }
 
+impl Transaction {
+    /// The accounts an answer tells of, in its order.
+    pub fn keys(&self) -> Vec<AccountKey> {
+        match self.step.as_ref().map(|step| &step.movement) {
+            Some(Movement::Move { take, .. }) => take.keys().cloned().collect(),
+            Some(Movement::Keep) | None => Vec::new(),
+        }
+    }
+}
+
 impl Source {
     /// A source that gives up to its limit.
     pub fn limited(account: AccountKey, limit: Option<Micros>) -> Self {

@@ -8,7 +8,7 @@ use super::scalar::{fingerprint, fingerprint_out, id, labels, labels_out, micros
 use super::{RecordError, wire};
 use crate::domain::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId, UserId};
 use crate::domain::ledger::{Event, EventKind};
-use crate::domain::plan::Cadence;
+use crate::domain::period::Cadence;
 use crate::domain::subject::{Document, Grant, GrantKind, Subscription};
 
 pub(super) fn document_out(document: &Document) -> wire::SubjectDocument {

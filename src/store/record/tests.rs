@@ -16,7 +16,7 @@ use crate::domain::ids::{
     RequestId, ReservationId, SubjectId, Target, TierId, UserId,
 };
 use crate::domain::ledger::{AccountKey, AccountKind, EventKind, Fingerprint, Leg, State};
-use crate::domain::plan::Cadence;
+use crate::domain::period::Cadence;
 use crate::domain::price_book::CostBasis;
 use crate::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Outcome};
 use crate::domain::subject::{Grant, GrantKind, Subscription};

@@ -1,0 +1,147 @@
+//! Giving back and taking: the arithmetic of the one primitive, on copies of the accounts it touches.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::account::{Account, AccountKey};
+use super::row::{Leg, Row};
+use super::transaction::{Answer, CapLeg, Denied, Side, Take};
+use crate::domain::amount::Micros;
+
+/// What a take came to.
+pub(super) struct Taken {
+    pub legs: Vec<Leg>,
+    /// Indexes of caps that are exceeded without being enforced.
+    pub caps_warned: Vec<usize>,
+}
+
+/// The accounts a transaction touches, as they would become.
+pub(super) struct Working<'a> {
+    stored: Option<&'a HashMap<AccountKey, Account>>,
+    pub changed: Vec<(AccountKey, Account)>,
+}
+
+impl<'a> Working<'a> {
+    /// Nothing changed yet. `None` for a subject without accounts.
+    pub fn over(stored: Option<&'a HashMap<AccountKey, Account>>) -> Self {
+        Self { stored, changed: Vec::new() }
+    }
+
+    /// An account as it stands in the ledger.
+    pub fn stored(&self, key: &AccountKey) -> Account {
+        self.stored.and_then(|accounts| accounts.get(key)).copied().unwrap_or_default()
+    }
+
+    /// An account as it would become.
+    pub fn get(&self, key: &AccountKey) -> Account {
+        self.changed.iter().find(|(known, _)| known == key).map_or_else(|| self.stored(key), |(_, account)| *account)
+    }
+
+    fn put(&mut self, key: &AccountKey, account: Account) {
+        match self.changed.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => *known = account,
+            None => self.changed.push((key.clone(), account)),
+        }
+    }
+
+    /// Frees everything a held reservation set aside.
+    pub fn give_back(&mut self, row: &Row) {
+        for leg in &row.legs {
+            let account = self.get(&leg.account);
+            let reserved = account.reserved.checked_sub(leg.held).expect("an account holds what its held reservations set aside (I2)");
+            self.put(&leg.account, Account { reserved, ..account });
+        }
+    }
+
+    fn add(&mut self, key: &AccountKey, amount: Micros, into: Side, lapses: Option<Timestamp>) -> Result<(), Answer> {
+        let mut account = self.get(key);
+        let side = match into {
+            Side::Reserved => &mut account.reserved,
+            Side::Committed => &mut account.committed,
+        };
+        *side = side.checked_add(amount).ok_or_else(|| Answer::AccountFull(key.clone()))?;
+        account.lapses = account.lapses.or(lapses);
+        account.total().ok_or_else(|| Answer::AccountFull(key.clone()))?;
+        self.put(key, account);
+        Ok(())
+    }
+
+    /// Takes from the sources in order and under the caps, or says everything that stands against it.
+    pub fn take(&mut self, take: &Take, into: Side, now: Timestamp) -> Result<Taken, Answer> {
+        let before = self.changed.clone();
+        let mut legs = Vec::with_capacity(take.sources.len().min(2) + take.caps.len());
+        let mut left = take.units;
+        for source in &take.sources {
+            // Each source sees what those before it gave: an account may stand here twice, or be one that a later source carries from.
+            let available = source.available(|key| self.get(key));
+            if take.whole && available < left {
+                continue;
+            }
+            let amount = available.min(left).min(source.at_most.unwrap_or(left));
+            if !amount.is_zero() {
+                self.add(&source.account, amount, into, None)?;
+                left = left.less(amount);
+                push_leg(&mut legs, &source.account, amount, into);
+            }
+        }
+        if let Some(overage) = take.overage.as_ref().filter(|_| !left.is_zero()) {
+            self.add(overage, left, into, None)?;
+            push_leg(&mut legs, overage, left, into);
+            left = Micros::ZERO;
+        }
+        let (mut caps_reached, mut caps_warned) = (Vec::new(), Vec::new());
+        for (index, cap) in take.caps.iter().enumerate().filter(|(_, cap)| !cap.amount.is_zero()) {
+            match (self.exceeds(cap), cap.enforced) {
+                (true, true) => {
+                    caps_reached.push(index);
+                    continue;
+                }
+                (true, false) => caps_warned.push(index),
+                (false, _) => {}
+            }
+            self.add(&cap.account, cap.amount, into, cap.lapses)?;
+            push_leg(&mut legs, &cap.account, cap.amount, into);
+        }
+        let short = !left.is_zero();
+        if short || !caps_reached.is_empty() {
+            self.changed = before;
+            let accounts = take.keys().map(|key| self.get(key)).collect();
+            return Err(Answer::Denied(Denied { short, caps_reached, accounts, now }));
+        }
+        Ok(Taken { legs, caps_warned })
+    }
+
+    /// Whether what a cap's leg adds would go above its limit.
+    fn exceeds(&self, cap: &CapLeg) -> bool {
+        let total = self.get(&cap.account).total().and_then(|total| total.checked_add(cap.amount));
+        cap.limit.is_some_and(|limit| total.is_none_or(|total| total > limit))
+    }
+}
+
+/// The receipt of what was held, with what the settlement used.
+pub(super) fn with_receipt(row: Option<&Row>, used: Vec<Leg>) -> Vec<Leg> {
+    let mut legs: Vec<Leg> =
+        row.map_or_else(Vec::new, |row| row.legs.iter().map(|leg| Leg { used: Micros::ZERO, ..leg.clone() }).collect());
+    for leg in used {
+        match legs.iter_mut().find(|known| known.account == leg.account) {
+            Some(known) => known.used = leg.used,
+            None => legs.push(leg),
+        }
+    }
+    legs
+}
+
+/// Adds to the leg of an account, which may already have given.
+fn push_leg(legs: &mut Vec<Leg>, account: &AccountKey, amount: Micros, into: Side) {
+    let index = legs.iter().position(|leg| leg.account == *account).unwrap_or_else(|| {
+        legs.push(Leg { account: account.clone(), held: Micros::ZERO, used: Micros::ZERO });
+        legs.len() - 1
+    });
+    let leg = &mut legs[index];
+    let side = match into {
+        Side::Reserved => &mut leg.held,
+        Side::Committed => &mut leg.used,
+    };
+    *side = side.checked_add(amount).expect("the legs of an account together are within what the account could hold");
+}
