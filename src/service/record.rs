@@ -9,7 +9,7 @@ use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Targe
 use crate::domain::ledger::{Answer, Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{self, Billing};
-use crate::domain::subject::View;
+use crate::domain::subject::{Seat, View};
 use crate::domain::work::Work;
 use crate::store::Urgency;
 
@@ -33,6 +33,7 @@ impl Service {
     /// Books usage, always: what no source can pay is overage.
     pub async fn record_usage(&self, command: RecordCommand) -> Result<Settled, ServiceError> {
         let mut now = self.clock.now();
+        let mut turn = None;
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
@@ -55,6 +56,11 @@ impl Service {
                     Some(_) => return Err(ServiceError::IdReused("usage_id")),
                 },
             };
+            if charge.seat == Seat::Taken && turn.is_none() {
+                turn = Some(self.turn(&command.subject).await);
+                // Others may have been seated meanwhile.
+                continue;
+            }
             let opening = Opening {
                 subject: command.subject.clone(),
                 user: command.user.clone(),
@@ -67,6 +73,9 @@ impl Service {
             let keys = transaction.keys();
             match self.store.execute(transaction, Urgency::Settle).await? {
                 Answer::Done(done) => {
+                    if let Some(document) = &done.document {
+                        self.documents.insert(command.subject.clone(), Some(document.clone()));
+                    }
                     let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
                     let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
                     let balances = self.balance(&catalog, charge.action.meter(), &Sources::of_charge(&charge), &snapshot);
@@ -75,7 +84,12 @@ impl Service {
                 }
                 Answer::Replayed(row) => return self.recorded_before(command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("usage_id")),
-                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StaleDocument => {
+                    self.documents.invalidate(&command.subject);
+                    if turn.is_none() {
+                        turn = Some(self.turn(&command.subject).await);
+                    }
+                }
                 Answer::StalePeriod { now: store_now } => now = store_now,
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
                 answer @ (Answer::StaleReservation(_) | Answer::Denied(_)) => return Err(ServiceError::unexpected(&answer)),

@@ -12,7 +12,7 @@ use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Targe
 use crate::domain::ledger::{AccountKey, Answer, Denied, Done, Fingerprint, Row};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Labels;
-use crate::domain::subject::View;
+use crate::domain::subject::{Seat, View};
 use crate::domain::work::Work;
 use crate::store::Urgency;
 
@@ -61,6 +61,7 @@ impl Service {
     pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
         let mut work = command.work.clone();
         let mut now = self.clock.now();
+        let mut turn = None;
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
@@ -74,6 +75,11 @@ impl Service {
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
                 return self.refuse(&command, &judged).await;
+            }
+            if charge.seat == Seat::Taken && turn.is_none() {
+                turn = Some(self.turn(&command.subject).await);
+                // Others may have been seated meanwhile.
+                continue;
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -93,7 +99,12 @@ impl Service {
                 },
                 Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
-                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StaleDocument => {
+                    self.documents.invalidate(&command.subject);
+                    if turn.is_none() {
+                        turn = Some(self.turn(&command.subject).await);
+                    }
+                }
                 Answer::StalePeriod { now: store_now } => now = store_now,
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
                 answer @ Answer::StaleReservation(_) => return Err(ServiceError::unexpected(&answer)),
