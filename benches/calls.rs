@@ -75,12 +75,8 @@ async fn measure(store: &str, catalog: &std::path::Path) -> anyhow::Result<()> {
         values: vec![value.to_owned()],
         origin: config::Origin::Flag(key.to_owned()),
     };
-    let flags = vec![
-        given("listen", "127.0.0.1:0"),
-        given("http", "off"),
-        given("store", store),
-        given("catalog", &catalog.display().to_string()),
-    ];
+    let flags =
+        vec![given("listen", "127.0.0.1:0"), given("http", "off"), given("store", store), given("catalog", &catalog.display().to_string())];
     let loaded = config::load(Layers { flags, variables: std::env::vars_os().collect(), ..Layers::default() })?;
     let app = App::build(loaded.config, Arc::new(SystemClock)).await?;
     let address = format!("http://{}", app.bound().listen[0]);
@@ -94,10 +90,7 @@ async fn measure(store: &str, catalog: &std::path::Path) -> anyhow::Result<()> {
         })
         .await?;
         let pairs = rate(callers, calls, &channel, |channel, number| async move { pair(channel, number).await }).await?;
-        println!(
-            "{name:9} {callers:3} callers: {pairs:8.0} pairs/s, {empty:8.0} empty calls/s, pair / empty call = {:.2}",
-            pairs / empty
-        );
+        println!("{name:9} {callers:3} callers: {pairs:8.0} pairs/s, {empty:8.0} empty calls/s, pair / empty call = {:.2}", pairs / empty);
     }
     stop.cancel();
     server.await?
@@ -129,15 +122,14 @@ where
 
 async fn pair(channel: Channel, id: String) -> Result<(), tonic::Status> {
     let mut client = QuotaServiceClient::new(channel);
-    let subject = format!("s{}", id.bytes().map(usize::from).fold(7, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte)) % SUBJECTS);
+    let subject =
+        format!("s{}", id.bytes().map(usize::from).fold(7, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte)) % SUBJECTS);
     let reserve = v1::ReserveRequest {
         subject: subject.clone(),
         reservation_id: id.clone(),
         action: "video.generate".to_owned(),
         target: Some(v1::Target { provider: "fal".to_owned(), model: "wan-2.2".to_owned() }),
-        work: Some(v1::Work {
-            items: vec![v1::Item { measures: [("seconds".to_owned(), "5".to_owned())].into(), ..v1::Item::default() }],
-        }),
+        work: Some(v1::Work { items: vec![v1::Item { measures: [("seconds".to_owned(), "5".to_owned())].into(), ..v1::Item::default() }] }),
         ..v1::ReserveRequest::default()
     };
     let reserved = client.reserve(reserve).await?.into_inner();
