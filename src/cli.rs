@@ -123,7 +123,8 @@ impl Command {
             Self::Reservation(command) => command.server.json,
             Self::Subject(command) => command.json(),
             Self::Catalog(command) => command.json(),
-            Self::Demo(_) | Self::Completions(_) => false,
+            Self::Demo(command) => command.json,
+            Self::Completions(_) => false,
         }
     }
 }

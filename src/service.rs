@@ -3,10 +3,12 @@
 //! It holds the policy's loop and nothing else: rules are in `domain`, arithmetic is in the store's ledger, wire types are in `grpc`.
 //! A judgement that turns out stale is made again, a bounded number of times.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::clock::Clock;
 use crate::domain::balance::{Balance, Snapshot};
@@ -42,6 +44,9 @@ const ROUNDS_MAX: usize = 8;
 /// Subjects whose documents are kept at hand, known or not. About 64 MiB when all are taken.
 const SUBJECTS_CACHED_MAX: u64 = 100_000;
 
+/// Locks by which callers that change one subject's document take turns. Two subjects that share one wait for each other, briefly.
+const TURNS: usize = 64;
+
 /// What may be set for all callers.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -55,6 +60,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalogs: Catalogs,
     documents: Cache<SubjectId, Option<Arc<Document>>>,
+    turns: Vec<Mutex<()>>,
     clock: Arc<dyn Clock>,
     rules: Rules,
 }
@@ -68,7 +74,8 @@ pub struct Reservation {
 
 impl Service {
     pub fn new(store: Arc<dyn Store>, catalogs: Catalogs, clock: Arc<dyn Clock>, rules: Rules) -> Self {
-        Self { store, catalogs, documents: Cache::new(SUBJECTS_CACHED_MAX), clock, rules }
+        let turns = (0..TURNS).map(|_| Mutex::new(())).collect();
+        Self { store, catalogs, documents: Cache::new(SUBJECTS_CACHED_MAX), turns, clock, rules }
     }
 
     /// The catalog that judges new requests.
@@ -84,6 +91,15 @@ impl Service {
         let document = self.store.document(subject).await?;
         self.documents.insert(subject.clone(), document.clone());
         Ok(document)
+    }
+
+    /// Waits for one's turn with a subject whose document changes. Many users who take their seats at once would else make each other's
+    /// judgements stale until all but the fastest give up.
+    async fn turn(&self, subject: &SubjectId) -> MutexGuard<'_, ()> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        subject.hash(&mut hasher);
+        let stripe = usize::try_from(hasher.finish() % TURNS as u64).expect("below the number of locks");
+        self.turns[stripe].lock().await
     }
 
     /// The balance of a meter, from accounts that were just read.

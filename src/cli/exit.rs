@@ -16,6 +16,8 @@ pub const DENIED: Exit = Exit(3);
 pub const USAGE: Exit = Exit(64);
 /// No server could be reached (`EX_UNAVAILABLE` of sysexits).
 pub const UNAVAILABLE: Exit = Exit(69);
+/// Stopped by a signal before it was done, as shells count SIGINT.
+pub const INTERRUPTED: Exit = Exit(130);
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

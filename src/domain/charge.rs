@@ -45,11 +45,18 @@ pub struct InvalidField {
     pub problem: String,
 }
 
+impl From<InvalidField> for ChargeError {
+    fn from(field: InvalidField) -> Self {
+        Self::Invalid(vec![field])
+    }
+}
+
 /// Why there is no charge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChargeError {
-    #[error(transparent)]
-    Invalid(#[from] InvalidField),
+    /// Every field that is wrong, at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<InvalidField>),
     #[error("the time {0}")]
     Calendar(#[from] OutOfCalendar),
 }
@@ -64,6 +71,8 @@ pub struct Charge<'c> {
     /// To be set aside: those of the target, or of a dearer fallback.
     pub units: Micros,
     pub cost: Micros,
+    /// Whether the planned target has a price; without one there is no cost shift.
+    pub planned_is_priced: bool,
     pub sources: Vec<PayingSource>,
     pub overage: Option<AccountKey>,
     pub whole: bool,
@@ -96,13 +105,21 @@ impl InvalidField {
 }
 
 /// Looks an action up, and refuses a work it does not declare.
-pub fn checked_action<'c>(catalog: &'c Catalog, id: &ActionId, work: &Work, field: &str) -> Result<&'c Action, InvalidField> {
-    let action = catalog.actions.get(id).ok_or_else(|| {
+pub fn checked_action<'c>(catalog: &'c Catalog, id: &ActionId, work: &Work, field: &str) -> Result<&'c Action, ChargeError> {
+    let action = known_action(catalog, id)?;
+    let problems = undeclared(action, work, field);
+    if problems.is_empty() { Ok(action) } else { Err(ChargeError::Invalid(problems)) }
+}
+
+fn known_action<'c>(catalog: &'c Catalog, id: &ActionId) -> Result<&'c Action, ChargeError> {
+    catalog.actions.get(id).ok_or_else(|| {
         let known: Vec<_> = catalog.actions.keys().map(|known| format!("`{known}`")).collect();
-        InvalidField::new("action", format!("`{id}` is not in the catalog; it has {}", known.join(", ")))
-    })?;
-    action.check(work).map_err(|error| InvalidField::of_work(error, field))?;
-    Ok(action)
+        InvalidField::new("action", format!("`{id}` is not in the catalog; it has {}", known.join(", "))).into()
+    })
+}
+
+fn undeclared(action: &Action, work: &Work, field: &str) -> Vec<InvalidField> {
+    action.problems(work).into_iter().map(|error| InvalidField::of_work(error, field)).collect()
 }
 
 /// Counts and prices a work at a target. Without a target there is no provider, and no cost.
@@ -113,33 +130,58 @@ pub(super) fn at_target(
     target: Option<&Target>,
     work: (&Work, &str),
     now: Timestamp,
-) -> Result<AtTarget, InvalidField> {
+) -> Result<AtTarget, ChargeError> {
     let (work, field) = work;
     let tier = target.and_then(|target| catalog.price_book.tier(target));
-    let units = units_of(action, &Circumstances { action: &action.id, target, tier, plan }, work, field)?;
-    let unpriced = |tier: Option<&TierId>| Priced { cost: Micros::ZERO, tier: tier.cloned(), basis: CostBasis::None, from: None };
-    let Some(target) = target else {
-        return Ok(AtTarget { units, priced: unpriced(None), refused: false });
-    };
-    match catalog.price_book.price(&action.id, target, work, now) {
-        Ok(priced) => Ok(AtTarget { units, priced, refused: false }),
-        Err(PriceError::Unpriced { .. }) => Ok(AtTarget { units, priced: unpriced(tier), refused: true }),
-        Err(PriceError::Work(error)) => Err(InvalidField::of_work(error, field)),
+    let at_hand = Circumstances { action: &action.id, target, tier, plan };
+    let meaning = |work: &Work| (action.count(&at_hand, work, |_| {}), price(catalog, action, target, work, now));
+    if let (Ok(units), Ok((priced, refused))) = meaning(work) {
+        return Ok(AtTarget { units, priced, refused });
     }
+    // Item by item, so that each one that cannot be counted or priced is named.
+    let mut problems: Vec<InvalidField> = Vec::new();
+    let mut note = |error: WorkError, item: Option<usize>| {
+        let error = item.map_or(error.clone(), |index| error.at_item(index));
+        if problems.iter().all(|known| known.field != format!("{field}.{}", error.path)) {
+            problems.push(InvalidField::of_work(error, field));
+        }
+    };
+    for (index, item) in work.items.iter().enumerate() {
+        let (units, priced) = meaning(&Work { items: vec![item.clone()] });
+        [units.err(), priced.err()].into_iter().flatten().for_each(|error| note(error, Some(index)));
+    }
+    if problems.is_empty() {
+        // Each for itself is fine: it is their sum.
+        let (units, priced) = meaning(work);
+        let mut note = |error| problems.push(InvalidField::of_work(error, field));
+        [units.err(), priced.err()].into_iter().flatten().for_each(&mut note);
+    }
+    Err(ChargeError::Invalid(problems))
 }
 
-pub(super) fn units_of(action: &Action, at_hand: &Circumstances<'_>, work: &Work, field: &str) -> Result<Micros, InvalidField> {
-    action.count(at_hand, work, |_| {}).map_err(|error| InvalidField::of_work(error, field))
+/// The price of a work, and whether the target is refused for want of one.
+fn price(catalog: &Catalog, action: &Action, target: Option<&Target>, work: &Work, now: Timestamp) -> Result<(Priced, bool), WorkError> {
+    let unpriced = |tier: Option<&TierId>| Priced { cost: Micros::ZERO, tier: tier.cloned(), basis: CostBasis::None, from: None };
+    let Some(target) = target else { return Ok((unpriced(None), false)) };
+    match catalog.price_book.price(&action.id, target, work, now) {
+        Ok(priced) => Ok((priced, false)),
+        Err(PriceError::Unpriced { .. }) => Ok((unpriced(catalog.price_book.tier(target)), true)),
+        Err(PriceError::Work(error)) => Err(error),
+    }
 }
 
 impl<'c> Charge<'c> {
     /// Judges what is asked of a subject, under a catalog.
     pub fn judge(catalog: &'c Catalog, view: &View<'c>, ask: &Ask<'_>) -> Result<Self, ChargeError> {
-        let action = checked_action(catalog, ask.action, ask.work, "work")?;
+        let action = known_action(catalog, ask.action)?;
+        let mut problems = Vec::new();
         if action.meter().is_some() && ask.target.is_none() {
-            return Err(
-                InvalidField::new("target", format!("is missing; `{}` is charged, and its price is that of a target", action.id)).into()
-            );
+            problems
+                .push(InvalidField::new("target", format!("is missing; `{}` is charged, and its price is that of a target", action.id)));
+        }
+        problems.extend(undeclared(action, ask.work, "work"));
+        if !problems.is_empty() {
+            return Err(ChargeError::Invalid(problems));
         }
         let plan = view.plan.as_ref().map(|active| &active.plan.id);
         let price = |target| at_target(catalog, action, plan, target, (ask.work, "work"), view.now);
@@ -167,6 +209,7 @@ impl<'c> Charge<'c> {
             plan,
             units: here.units,
             cost: here.priced.cost,
+            planned_is_priced: planned.priced.basis != CostBasis::None,
             sources: Vec::new(),
             overage: None,
             whole: view.plan.as_ref().is_some_and(|active| active.terms.whole),

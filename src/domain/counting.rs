@@ -84,6 +84,14 @@ pub struct WorkError {
     pub problem: String,
 }
 
+impl WorkError {
+    /// The same of the item `index`, found where it stood alone.
+    pub(super) fn at_item(self, index: usize) -> Self {
+        let path = self.path.strip_prefix("items[0]").map(|rest| format!("items[{index}]{rest}"));
+        Self { path: path.unwrap_or(self.path), problem: self.problem }
+    }
+}
+
 impl Default for Rounding {
     fn default() -> Self {
         Self { mode: RoundingMode::None, step: Decimal::ONE, each: Each::Output }
@@ -101,10 +109,16 @@ impl Action {
 
     /// Refuses a measure or an attribute that the action does not declare (R10).
     pub fn check(&self, work: &Work) -> Result<(), WorkError> {
+        self.problems(work).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every measure and attribute of a work that the action does not declare.
+    pub fn problems(&self, work: &Work) -> Vec<WorkError> {
+        let mut problems = Vec::new();
         for (index, item) in work.items.iter().enumerate() {
-            if let Some(name) = item.measures.keys().find(|name| !self.measures.contains(*name)) {
+            for name in item.measures.keys().filter(|name| !self.measures.contains(*name)) {
                 let declared = list(self.measures.iter().map(MeasureId::as_str));
-                return Err(WorkError {
+                problems.push(WorkError {
                     path: format!("items[{index}].measures.{name}"),
                     problem: format!("`{name}` is not a measure of `{}`; it declares {declared}", self.id),
                 });
@@ -120,10 +134,10 @@ impl Action {
                     }
                     Some(_) => continue,
                 };
-                return Err(WorkError { path: format!("items[{index}].attributes.{name}"), problem });
+                problems.push(WorkError { path: format!("items[{index}].attributes.{name}"), problem });
             }
         }
-        Ok(())
+        problems
     }
 
     /// The units of a work. `line` hears each step, for an explanation.

@@ -70,11 +70,6 @@ impl Denial {
         Self { violations, retry_after: None, remedies: Vec::new() }
     }
 
-    /// Whether the target has no price, so that there is no cost to tell.
-    pub fn is_unpriced(&self) -> bool {
-        self.violations.iter().any(|violation| violation.reason == DenialReason::UnpricedTarget)
-    }
-
     pub fn reason(&self) -> DenialReason {
         self.violations.first().expect("a denial names at least one violation").reason
     }

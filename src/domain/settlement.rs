@@ -166,6 +166,7 @@ pub fn record(
     mut opening: Opening,
 ) -> Result<Transaction, ChargeError> {
     let accepted = outcome == Outcome::Accepted;
+    let state = if accepted { State::Committed } else { State::Released };
     let delivered = accepted.then(|| opening.detail.work.clone());
     let mut attempt = charge.attempt.clone();
     book_cost(catalog, &opening.detail, &mut attempt, delivered.as_ref(), outcome, billing)?;
@@ -192,7 +193,7 @@ pub fn record(
             fingerprint: opening.fingerprint,
             expected: Expected::Absent,
             movement: Movement::Move { take, into: Side::Committed },
-            next: Next { state: State::Committed, ttl: None, detail: Arc::new(opening.detail), event: EventKind::Recorded },
+            next: Next { state, ttl: None, detail: Arc::new(opening.detail), event: EventKind::Recorded },
         }),
     })
 }

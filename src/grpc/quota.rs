@@ -4,7 +4,6 @@ use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
 use super::{Handlers, status, write};
-use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, UserId};
 use crate::domain::reservation::Outcome;
 use crate::domain::settlement::Ending;
@@ -197,7 +196,10 @@ fn read_record(request: &v1::RecordUsageRequest) -> Result<RecordCommand, Servic
     let generation = generation(&mut reader, &request.generation_id, &request.usage_id);
     let action = reader.id("action", &request.action, ActionId::new);
     let target = reader.target("target", request.target.as_ref());
-    let work = reader.asked_work("work", request.work.as_ref());
+    let work = match request.work.as_ref() {
+        None => reader.problem("work", "is missing; without items it says that nothing was delivered"),
+        work => reader.optional_work("work", work).flatten(),
+    };
     let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
     let outcome = reader.outcome(request.outcome, &RECORD_OUTCOMES, Outcome::Accepted);
     let labels = reader.labels(&request.labels);
@@ -226,7 +228,10 @@ fn read_quote(request: &v1::QuoteRequest) -> Result<QuoteCommand, ServiceError> 
     let user = reader.optional_id("user", &request.user, UserId::new);
     let action = reader.id("action", &request.action, ActionId::new);
     let work = reader.asked_work("work", request.work.as_ref());
-    let targets = reader.targets("targets", &request.targets);
+    let targets = match request.targets.as_slice() {
+        [] => reader.problem("targets", "must name at least one target"),
+        targets => reader.targets("targets", targets),
+    };
     let planned_target = reader.target("planned_target", request.planned_target.as_ref());
     let command = || {
         Some(QuoteCommand {
@@ -256,15 +261,14 @@ fn events(settled: &Settled) -> Vec<v1::CostEvent> {
 }
 
 fn offer(offer: &Offer) -> v1::Offer {
-    let priced = !offer.denial.as_ref().is_some_and(Denial::is_unpriced);
-    let money = |amount: String| if priced { amount } else { String::new() };
+    let known = |priced: bool, amount: String| if priced { amount } else { String::new() };
     v1::Offer {
-        target: offer.target.as_ref().map(write::target),
+        target: Some(write::target(&offer.target)),
         tier: write::text(offer.attempt.tier.as_ref()),
         units: offer.attempt.units.to_string(),
-        cost: money(offer.attempt.cost.to_string()),
-        planned_cost: money(offer.attempt.planned_cost.to_string()),
-        cost_shift: money(write::cost_shift(&offer.attempt)),
+        cost: known(offer.priced, offer.attempt.cost.to_string()),
+        planned_cost: known(offer.planned_is_priced, offer.attempt.planned_cost.to_string()),
+        cost_shift: known(offer.priced && offer.planned_is_priced, write::cost_shift(&offer.attempt)),
         fits: offer.denial.is_none(),
         denial: offer.denial.as_ref().map(write::denial),
         meter: write::text(offer.meter.as_ref()),

@@ -88,7 +88,12 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         cost: attempt.cost.to_string(),
         planned_cost: attempt.planned_cost.to_string(),
         cost_shift: cost_shift(attempt),
-        cost_basis: cost_basis(attempt.basis).into(),
+        cost_basis: cost_basis(match (attempt.outcome, attempt.basis) {
+            // Until it has ended, it is what is expected.
+            (None, CostBasis::Priced) => CostBasis::Estimated,
+            (_, basis) => basis,
+        })
+        .into(),
         start_time: Some(time(attempt.start_time)),
         end_time: attempt.end_time.map(time),
     }

@@ -38,6 +38,18 @@ impl ServiceError {
         Self::Invalid(vec![InvalidField::new(field, problem)])
     }
 
+    /// Both results. Where both fail and both are about the request, so is the error.
+    pub fn both<A, B>(first: Result<A, Self>, second: Result<B, Self>) -> Result<(A, B), Self> {
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok((first, second)),
+            (Err(Self::Invalid(mut fields)), Err(Self::Invalid(more))) => {
+                fields.extend(more);
+                Err(Self::Invalid(fields))
+            }
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+        }
+    }
+
     /// An account cannot hold more than the largest amount.
     pub fn account_full(account: &AccountKey) -> Self {
         Self::invalid("work", format!("would bring account `{account}` above 1000000000 units"))
@@ -52,7 +64,7 @@ impl ServiceError {
 impl From<ChargeError> for ServiceError {
     fn from(error: ChargeError) -> Self {
         match error {
-            ChargeError::Invalid(field) => Self::Invalid(vec![field]),
+            ChargeError::Invalid(fields) => Self::Invalid(fields),
             ChargeError::Calendar(error) => error.into(),
         }
     }

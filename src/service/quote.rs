@@ -5,6 +5,7 @@ use crate::domain::charge::{Charge, Opening};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, CatalogVersion, GenerationId, MeterId, ReservationId, SubjectId, Target, UserId};
 use crate::domain::ledger::{Answer, Fingerprint};
+use crate::domain::price_book::CostBasis;
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::{Attempt, Labels};
 use crate::domain::work::Work;
@@ -16,8 +17,9 @@ pub struct QuoteCommand {
     pub user: Option<UserId>,
     pub action: ActionId,
     pub work: Work,
-    /// Empty: the action without a target.
+    /// At least one.
     pub targets: Vec<Target>,
+    /// `None`: the first of `targets`.
     pub planned_target: Option<Target>,
 }
 
@@ -31,28 +33,27 @@ pub struct Quotation {
 /// One target, priced. `denial` tells why it would not be granted.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    pub target: Option<Target>,
+    pub target: Target,
     pub meter: Option<MeterId>,
     pub attempt: Attempt,
+    /// Whether the target has a price, and the planned one; without both there is no cost shift.
+    pub priced: bool,
+    pub planned_is_priced: bool,
     pub denial: Option<Denial>,
 }
 
 impl Service {
     /// Prices each target and asks the store, without changing anything, whether it would be granted.
     pub async fn quote(&self, command: QuoteCommand) -> Result<Quotation, ServiceError> {
-        let targets: Vec<Option<&Target>> = match command.targets.as_slice() {
-            [] => vec![None],
-            targets => targets.iter().map(Some).collect(),
-        };
-        let mut offers = Vec::with_capacity(targets.len());
-        for target in targets {
+        let mut offers = Vec::with_capacity(command.targets.len());
+        for target in &command.targets {
             offers.push(self.offer(&command, target).await?);
         }
         let catalog = self.catalogs.current();
         Ok(Quotation { offers, currency: catalog.price_book.currency.clone(), catalog: catalog.version.clone() })
     }
 
-    async fn offer(&self, command: &QuoteCommand, target: Option<&Target>) -> Result<Offer, ServiceError> {
+    async fn offer(&self, command: &QuoteCommand, target: &Target) -> Result<Offer, ServiceError> {
         let reserve = as_reserve(command, target)?;
         let mut now = self.clock.now();
         for _ in 0..ROUNDS_MAX {
@@ -61,8 +62,14 @@ impl Service {
             let view = view(&catalog, document.as_deref(), now)?;
             let ask = reserve.ask(&command.work);
             let charge = Charge::judge(&catalog, &view, &ask)?;
-            let offer =
-                |denial| Offer { target: target.cloned(), meter: charge.action.meter().cloned(), attempt: charge.attempt.clone(), denial };
+            let offer = |denial| Offer {
+                target: target.clone(),
+                meter: charge.action.meter().cloned(),
+                priced: charge.attempt.basis != CostBasis::None,
+                planned_is_priced: charge.planned_is_priced,
+                attempt: charge.attempt.clone(),
+                denial,
+            };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
                 let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
@@ -92,7 +99,7 @@ impl Service {
 }
 
 /// The reserve that a quote asks about, under an id that no caller can have.
-fn as_reserve(command: &QuoteCommand, target: Option<&Target>) -> Result<ReserveCommand, ServiceError> {
+fn as_reserve(command: &QuoteCommand, target: &Target) -> Result<ReserveCommand, ServiceError> {
     let id = format!("quote:{}", uuid::Uuid::now_v7());
     let unusable = |error: crate::domain::ids::IdError| ServiceError::Internal(error.to_string());
     Ok(ReserveCommand {
@@ -101,8 +108,7 @@ fn as_reserve(command: &QuoteCommand, target: Option<&Target>) -> Result<Reserve
         id: ReservationId::new(&id).map_err(unusable)?,
         generation: GenerationId::new(&id).map_err(unusable)?,
         action: command.action.clone(),
-        target: target.cloned(),
-        // What the others are compared with.
+        target: Some(target.clone()),
         planned_target: command.planned_target.as_ref().or(command.targets.first()).cloned(),
         fallbacks: Vec::new(),
         work: command.work.clone(),

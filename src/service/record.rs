@@ -1,12 +1,15 @@
 //! `RecordUsage`: usage that already happened, without a hold (L13).
 
+use std::sync::Arc;
+
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, events_of, view};
 use crate::domain::balance::Snapshot;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
-use crate::domain::ledger::{Answer, Fingerprint};
+use crate::domain::ledger::{Answer, Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{self, Billing};
+use crate::domain::subject::{Seat, View};
 use crate::domain::work::Work;
 use crate::store::Urgency;
 
@@ -30,6 +33,7 @@ impl Service {
     /// Books usage, always: what no source can pay is overage.
     pub async fn record_usage(&self, command: RecordCommand) -> Result<Settled, ServiceError> {
         let mut now = self.clock.now();
+        let mut turn = None;
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
@@ -43,7 +47,20 @@ impl Service {
                 work: &command.work,
                 labels: &command.labels,
             };
-            let mut charge = Charge::judge(&catalog, &view, &ask)?;
+            let mut charge = match Charge::judge(&catalog, &view, &ask) {
+                Ok(charge) => charge,
+                // Another catalog may be in force since it was recorded.
+                Err(error) => match self.store.reservation(&command.subject, &command.id, Urgency::Settle).await? {
+                    None => return Err(error.into()),
+                    Some(row) if row.opened_by == command.fingerprint => return self.recorded_before(command.subject, row, &view).await,
+                    Some(_) => return Err(ServiceError::IdReused("usage_id")),
+                },
+            };
+            if charge.seat == Seat::Taken && turn.is_none() {
+                turn = Some(self.turn(&command.subject).await);
+                // Others may have been seated meanwhile.
+                continue;
+            }
             let opening = Opening {
                 subject: command.subject.clone(),
                 user: command.user.clone(),
@@ -56,24 +73,34 @@ impl Service {
             let keys = transaction.keys();
             match self.store.execute(transaction, Urgency::Settle).await? {
                 Answer::Done(done) => {
+                    if let Some(document) = &done.document {
+                        self.documents.insert(command.subject.clone(), Some(document.clone()));
+                    }
                     let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
                     let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
                     let balances = self.balance(&catalog, charge.action.meter(), &Sources::of_charge(&charge), &snapshot);
                     let reservation = Reservation { subject: command.subject, row };
                     return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false });
                 }
-                Answer::Replayed(row) => {
-                    let balances = self.balances_of_row(&command.subject, &row, &view).await?;
-                    let reservation = Reservation { subject: command.subject, row };
-                    return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true });
-                }
+                Answer::Replayed(row) => return self.recorded_before(command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("usage_id")),
-                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StaleDocument => {
+                    self.documents.invalidate(&command.subject);
+                    if turn.is_none() {
+                        turn = Some(self.turn(&command.subject).await);
+                    }
+                }
                 Answer::StalePeriod { now: store_now } => now = store_now,
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
                 answer @ (Answer::StaleReservation(_) | Answer::Denied(_)) => return Err(ServiceError::unexpected(&answer)),
             }
         }
         Err(ServiceError::Contended)
+    }
+
+    async fn recorded_before(&self, subject: SubjectId, row: Arc<Row>, view: &View<'_>) -> Result<Settled, ServiceError> {
+        let balances = self.balances_of_row(&subject, &row, view).await?;
+        let reservation = Reservation { subject, row };
+        Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true })
     }
 }

@@ -6,14 +6,13 @@ use jiff::SignedDuration;
 
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::{Balance, Snapshot};
-use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
 use crate::domain::ledger::{AccountKey, Answer, Denied, Done, Fingerprint, Row};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Labels;
-use crate::domain::subject::View;
+use crate::domain::subject::{Seat, View};
 use crate::domain::work::Work;
 use crate::store::Urgency;
 
@@ -60,18 +59,27 @@ impl ReserveCommand {
 impl Service {
     /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1).
     pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
-        let ttl = self.ttl(command.ttl)?;
         let mut work = command.work.clone();
         let mut now = self.clock.now();
+        let mut turn = None;
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
             let view = view(&catalog, document.as_deref(), now)?;
             let ask = command.ask(&work);
-            let charge = Charge::judge(&catalog, &view, &ask)?;
+            let charge = Charge::judge(&catalog, &view, &ask).map_err(ServiceError::from);
+            let (ttl, charge) = match ServiceError::both(self.ttl(command.ttl), charge) {
+                Ok(both) => both,
+                Err(error) => return self.replayed_or(&command, &view, error).await,
+            };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
                 return self.refuse(&command, &judged).await;
+            }
+            if charge.seat == Seat::Taken && turn.is_none() {
+                turn = Some(self.turn(&command.subject).await);
+                // Others may have been seated meanwhile.
+                continue;
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -87,11 +95,16 @@ impl Service {
                 Answer::Done(done) => return self.granted(&command, &judged, keys, done),
                 Answer::Denied(denied) => match self.fewer(&command, &judged, &denied)? {
                     Some(fewer) => work = fewer,
-                    None => return self.denied(&catalog, &judged, &denied),
+                    None => return self.denied(&judged, &denied),
                 },
                 Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
-                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StaleDocument => {
+                    self.documents.invalidate(&command.subject);
+                    if turn.is_none() {
+                        turn = Some(self.turn(&command.subject).await);
+                    }
+                }
                 Answer::StalePeriod { now: store_now } => now = store_now,
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
                 answer @ Answer::StaleReservation(_) => return Err(ServiceError::unexpected(&answer)),
@@ -112,16 +125,17 @@ impl Service {
             self.documents.insert(command.subject.clone(), Some(document.clone()));
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
-        let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
-        let balances = self.balance(judged.catalog, judged.charge.action.meter(), &Sources::of_charge(judged.charge), &snapshot);
+        let balances = self.balance_of(judged, &Snapshot::new(keys.into_iter().zip(done.accounts)));
         Ok(Reserved { outcome: Ok(Reservation { subject: command.subject.clone(), row }), balances, replayed: false })
     }
 
-    fn denied(&self, catalog: &Catalog, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
-        let charge = judged.charge;
-        let sources = Sources::of_charge(charge);
-        let balances = self.balance(catalog, charge.action.meter(), &sources, &judged.snapshot(denied));
+    fn denied(&self, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
+        let balances = self.balance_of(judged, &judged.snapshot(denied));
         Ok(Reserved { outcome: Err(judged.denial(denied)?), balances, replayed: false })
+    }
+
+    fn balance_of(&self, judged: &Judged<'_, '_>, snapshot: &Snapshot) -> Vec<Balance> {
+        self.balance(judged.catalog, judged.charge.action.meter(), &Sources::of_charge(judged.charge), snapshot)
     }
 
     /// The smaller work to try instead, where the caller takes one (L11).
@@ -135,17 +149,25 @@ impl Service {
 
     /// Denies what the plan, the price book or the policy forbids. An id that holds something already is answered by what it holds.
     async fn refuse(&self, command: &ReserveCommand, judged: &Judged<'_, '_>) -> Result<Reserved, ServiceError> {
-        if let Some(row) = self.store.reservation(&command.subject, &command.id, Urgency::Read).await? {
-            return match row.opened_by == command.fingerprint {
-                true => self.replayed(&command.subject, row, judged.view).await,
-                false => Err(ServiceError::IdReused("reservation_id")),
-            };
+        if let Some(known) = self.known_reserve(command, judged.view).await? {
+            return Ok(known);
         }
-        let charge = judged.charge;
-        let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
-        let sources = Sources::of_charge(charge);
-        let balances = self.balance(judged.catalog, charge.action.meter(), &sources, &snapshot);
+        let snapshot = self.accounts_of(&command.subject, &judged.charge.take(None)).await?;
+        let balances = self.balance_of(judged, &snapshot);
         Ok(Reserved { outcome: Err(judged.refusal(&snapshot)), balances, replayed: false })
+    }
+
+    /// What is wrong with a request, unless it was granted when nothing was: another catalog or configuration is in force since.
+    async fn replayed_or(&self, command: &ReserveCommand, view: &View<'_>, error: ServiceError) -> Result<Reserved, ServiceError> {
+        self.known_reserve(command, view).await?.ok_or(error)
+    }
+
+    async fn known_reserve(&self, command: &ReserveCommand, view: &View<'_>) -> Result<Option<Reserved>, ServiceError> {
+        match self.store.reservation(&command.subject, &command.id, Urgency::Read).await? {
+            None => Ok(None),
+            Some(row) if row.opened_by == command.fingerprint => self.replayed(&command.subject, row, view).await.map(Some),
+            Some(_) => Err(ServiceError::IdReused("reservation_id")),
+        }
     }
 
     /// The stored answer to a repeat: the reservation as it is now, with the balance of now.

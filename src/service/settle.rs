@@ -57,7 +57,7 @@ impl Service {
             let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
             let document = self.cached_document(&command.subject).await?;
             let now = view(&current, document.as_deref(), self.clock.now())?;
-            let then = view(&current, document.as_deref(), row.detail.judged_at)?;
+            let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
             let settlement = Settlement {
                 subject: &command.subject,
                 row: &row,

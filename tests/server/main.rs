@@ -8,4 +8,8 @@ mod catalogs;
 mod harness;
 
 mod caps;
+mod errors;
+mod lifecycle;
 mod plans;
+mod process;
+mod products;
