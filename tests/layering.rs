@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // It shares how an address is written with `config`.
     ("client", &["config", "proto"]),
     ("app", ALL_BELOW),
-    ("demo", &["app", "client", "proto", "config", "catalog", "clock", "domain", "service", "store"]),
+    ("demo", &["app", "client", "proto", "config", "catalog", "clock", "shutdown", "domain"]),
     (
         "cli",
         &["app", "demo", "client", "proto", "config", "catalog", "domain", "service", "telemetry", "clock", "yaml", "store", "shutdown"],
