@@ -90,7 +90,7 @@ impl Settlement<'_> {
         };
         let transaction = Transaction {
             subject: self.subject.clone(),
-            judged_by: None,
+            judged_by: Some(view.version()),
             valid: None,
             dry_run: false,
             document: None,

@@ -70,14 +70,13 @@ impl Service {
             let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
             match self.store.execute(worked_out.transaction, Urgency::Settle).await? {
                 Answer::Done(done) => return self.settled(&command, &sources, keys, done),
-                // Somebody else changed it meanwhile: look again.
+                // Somebody else changed it, or the subject, meanwhile: look again.
                 Answer::StaleReservation(_) => {}
+                Answer::StaleDocument => self.documents.invalidate(&command.subject),
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
-                answer @ (Answer::Replayed(_)
-                | Answer::IdReused(_)
-                | Answer::StaleDocument
-                | Answer::StalePeriod { .. }
-                | Answer::Denied(_)) => return Err(ServiceError::unexpected(&answer)),
+                answer @ (Answer::Replayed(_) | Answer::IdReused(_) | Answer::StalePeriod { .. } | Answer::Denied(_)) => {
+                    return Err(ServiceError::unexpected(&answer));
+                }
             }
         }
         Err(ServiceError::Contended)
