@@ -13,10 +13,10 @@ use super::tables::{self, Ink, money, signed};
 const NEXT: [(&str, &str); 3] = [
     ("start a sidecar on this host", "genquota serve"),
     (
-        "then elsewhere: what would four images cost on these targets?",
-        "genquota quote acme --action image.generate --count 4 \\\n    --target fal/flux-schnell --target fal/flux-pro-1.1",
+        "then elsewhere: what would five seconds cost on two targets?",
+        "genquota quote acme --action video.generate --measure seconds=5 \\\n    --target fal/wan-2.2 --target runway/gen4-turbo",
     ),
-    ("and hold them, as a gateway would", "genquota reserve acme --action image.generate --target fal/flux-schnell"),
+    ("and hold an image, as a gateway would", "genquota reserve acme --action image.generate --target fal/flux-schnell"),
 ];
 
 /// A day that was played to its end.
