@@ -72,6 +72,9 @@ impl Service {
             };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
+                if self.is_outdated(&command.subject, &view).await? {
+                    continue;
+                }
                 let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
                 return Ok(offer(Some(judged.refusal(&snapshot))));
             }
