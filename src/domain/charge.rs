@@ -333,11 +333,7 @@ impl<'c> Charge<'c> {
 
     /// The document with the caller's user seated, when this call is their first.
     pub(super) fn seated(&self, view: &View<'_>, user: Option<&UserId>) -> Option<Arc<Document>> {
-        let (Seat::Taken, Some(document), Some(user)) = (self.seat, view.document, user) else { return None };
-        let mut document = document.clone();
-        let subscription = document.subscription.as_mut()?;
-        subscription.occupied.insert(user.clone(), view.now);
-        Some(Arc::new(document))
+        if self.seat == Seat::Taken { view.seated(user?) } else { None }
     }
 }
 
