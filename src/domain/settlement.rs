@@ -229,13 +229,17 @@ fn book_cost(
         |target: Option<&super::ids::Target>| at_target(catalog, action, detail.plan.as_ref(), target, (work, field), detail.judged_at);
     let here = price(attempt.target.as_ref())?;
     let planned = if detail.planned_target == attempt.target { here.clone() } else { price(detail.planned_target.as_ref())? };
-    // Work that has no price was made all the same: what was expected of the attempt is the best that is known.
-    let expected = (attempt.cost, attempt.planned_cost);
-    (attempt.cost, attempt.basis) = if here.refused { (expected.0, CostBasis::Estimated) } else { (here.priced.cost, here.priced.basis) };
-    attempt.planned_cost = if planned.refused { expected.1 } else { planned.priced.cost };
+    // Work that has no price was made all the same: what was expected of the attempt is the best that is known, if anything was.
+    (attempt.cost, attempt.basis) = match (here.refused, attempt.basis) {
+        (false, _) => (here.priced.cost, here.priced.basis),
+        (true, CostBasis::None) => (Micros::ZERO, CostBasis::None),
+        (true, _) => (attempt.cost, CostBasis::Estimated),
+    };
+    attempt.planned_cost = if planned.refused { attempt.planned_cost } else { planned.cost() };
     attempt.price_from = here.priced.from.or(attempt.price_from);
     if work.items.is_empty() {
-        (attempt.cost, attempt.planned_cost, attempt.basis) = (Micros::ZERO, Micros::ZERO, CostBasis::None);
+        (attempt.cost, attempt.basis) = (Micros::ZERO, CostBasis::None);
+        attempt.planned_cost = attempt.planned_cost.map(|_| Micros::ZERO);
     }
     if outcome == Outcome::Unknown && billing.work.is_none() {
         attempt.basis = CostBasis::Estimated;

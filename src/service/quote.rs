@@ -36,9 +36,8 @@ pub struct Offer {
     pub target: Target,
     pub meter: Option<MeterId>,
     pub attempt: Attempt,
-    /// Whether the target has a price, and the planned one; without both there is no cost shift.
+    /// Whether the target has a price; without one there is no cost shift.
     pub priced: bool,
-    pub planned_is_priced: bool,
     pub denial: Option<Denial>,
 }
 
@@ -66,7 +65,6 @@ impl Service {
                 target: target.clone(),
                 meter: charge.action.meter().cloned(),
                 priced: charge.attempt.basis != CostBasis::None,
-                planned_is_priced: charge.planned_is_priced,
                 attempt: charge.attempt.clone(),
                 denial,
             };
