@@ -186,6 +186,9 @@ impl Reader {
     /// An instant, to the millisecond.
     pub fn time(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Option<Timestamp>> {
         let Some(time) = time else { return Some(None) };
+        if !(0..1_000_000_000).contains(&time.nanos) {
+            return self.problem(field, "must have 0 to 999999999 nanoseconds");
+        }
         let millis = time.seconds.checked_mul(1000).and_then(|millis| millis.checked_add(i64::from(time.nanos) / 1_000_000));
         match millis.map(Timestamp::from_millisecond) {
             Some(Ok(time)) => Some(Some(time)),

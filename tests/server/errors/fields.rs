@@ -182,6 +182,13 @@ async fn bad_fields_of_an_administrative_change_are_named() {
         subscribe(&|request| request.start_time = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 })).await,
         ["start_time"]
     );
+    for nanos in [-1, 1_000_000_000] {
+        assert_eq!(
+            subscribe(&|request| request.start_time = Some(prost_types::Timestamp { seconds: 0, nanos })).await,
+            ["start_time"],
+            "{nanos}"
+        );
+    }
     let nowhere = bad_fields(&server.stranger("zoned").create("Nowhere").await.unwrap_err());
     assert_eq!(nowhere, ["time_zone"]);
     let page = v1::ListSubjectsRequest { page_size: 1001, page_token: "{".to_owned() };
