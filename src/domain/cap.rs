@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::amount::Micros;
 use super::condition::{Circumstances, Condition};
-use super::ids::{CapId, LABELS_MAX, MeterId, UserId};
+use super::ids::{CapId, MeterId, UserId};
 use super::ledger::{AccountKey, AccountKind, CapLeg};
 use super::period::{OutOfCalendar, Period, Window, window};
 use super::reservation::Labels;
@@ -116,7 +116,6 @@ pub fn charged_caps<'c>(
 }
 
 fn dimensions(cap: &Cap, context: &CapContext<'_>) -> Vec<(Box<str>, Box<str>)> {
-    debug_assert!(cap.by.len() <= LABELS_MAX + 5, "a catalog names each dimension once");
     let at_hand = &context.at_hand;
     let value = |dimension: &Dimension| match dimension {
         Dimension::User => ("user", context.user.map_or("", UserId::as_str)),
