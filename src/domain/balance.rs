@@ -8,7 +8,8 @@ use super::ledger::{Account, AccountKey};
 use super::plan::SourceKind;
 use super::subject::PayingSource;
 
-/// The accounts a call has read, by key. An account that is not among them is empty.
+/// The accounts a call has read, in the order of their keys. An account that is not among them is empty. It is asked for every source at
+/// every instant and count that a denial tries, so a look must not walk a thousand grants.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot(Vec<(AccountKey, Account)>);
 
@@ -45,11 +46,13 @@ pub struct SourceBalance {
 
 impl Snapshot {
     pub fn new(accounts: impl IntoIterator<Item = (AccountKey, Account)>) -> Self {
-        Self(accounts.into_iter().collect())
+        let mut accounts: Vec<_> = accounts.into_iter().collect();
+        accounts.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Self(accounts)
     }
 
     pub fn account(&self, key: &AccountKey) -> Account {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, account)| *account).unwrap_or_default()
+        self.0.binary_search_by(|(known, _)| known.cmp(key)).map(|index| self.0[index].1).unwrap_or_default()
     }
 }
 
