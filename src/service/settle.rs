@@ -48,6 +48,7 @@ enum Found {
 impl Service {
     /// Ends a reservation. What was really used is charged, never dropped (L3); a repeat gives the stored answer (L10).
     pub async fn settle(&self, command: SettleCommand) -> Result<Settled, ServiceError> {
+        let mut turn = None;
         for _ in 0..ROUNDS_MAX {
             let row = match self.find(&command).await? {
                 Found::Replayed(row) => return self.settled_before(&command, row).await,
@@ -72,7 +73,12 @@ impl Service {
                 Answer::Done(done) => return self.settled(&command, &sources, keys, done),
                 // Somebody else changed it, or the subject, meanwhile: look again.
                 Answer::StaleReservation(_) => {}
-                Answer::StaleDocument => self.documents.invalidate(&command.subject),
+                Answer::StaleDocument => {
+                    self.documents.invalidate(&command.subject);
+                    if turn.is_none() {
+                        turn = Some(self.turn(&command.subject).await);
+                    }
+                }
                 Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
                 answer @ (Answer::Replayed(_) | Answer::IdReused(_) | Answer::StalePeriod { .. } | Answer::Denied(_)) => {
                     return Err(ServiceError::unexpected(&answer));

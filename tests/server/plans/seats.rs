@@ -103,6 +103,21 @@ async fn who_is_charged_more_than_the_nothing_they_held_takes_a_free_seat() {
 }
 
 #[tokio::test]
+async fn many_who_take_their_seats_by_what_they_were_delivered_are_all_charged() {
+    let server = Server::start(&plans(&[TEAM]), NOON).await;
+    let acme = team(&server, "acme", 64).await;
+    let mut commits = tokio::task::JoinSet::new();
+    for user in 0..64 {
+        let ask = ask("video", "lab/small", seconds(&["0"])).user(&format!("u{user}"));
+        acme.held(&ask).await;
+        let acme = acme.clone();
+        commits.spawn(async move { paid_by(&acme.delivered(ask.key(), seconds(&["1"])).await) });
+    }
+    assert!(commits.join_all().await.iter().all(|paid| paid == "allowance units 1"));
+    assert_eq!(seated(&acme).await.len(), 64);
+}
+
+#[tokio::test]
 async fn a_recorded_failure_takes_no_seat() {
     let server = Server::start(&plans(&[TEAM]), NOON).await;
     let acme = team(&server, "acme", 1).await;
