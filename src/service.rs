@@ -102,7 +102,7 @@ impl Service {
             return Ok(known);
         }
         let document = self.store.document(subject).await?;
-        self.documents.insert(subject.clone(), document.clone());
+        self.keep(subject, document.clone());
         Ok(document)
     }
 
@@ -110,6 +110,26 @@ impl Service {
     fn remember(&self, reservation: &Reservation) {
         let key = (reservation.subject.clone(), reservation.row.id.clone());
         self.recent.insert(key, reservation.row.clone());
+    }
+
+    /// Keeps a document at hand, unless a later one is: what was read may have been overtaken on its way here.
+    fn keep(&self, subject: &SubjectId, document: Option<Arc<Document>>) {
+        let version = |document: &Option<Arc<Document>>| document.as_ref().map_or(0, |document| document.version);
+        self.documents.entry_by_ref(subject).and_upsert_with(|known| match known.map(moka::Entry::into_value) {
+            Some(known) if version(&known) > version(&document) => known,
+            _ => document,
+        });
+    }
+
+    /// Whether the store has another document than the one a view is of. A refusal by the document never reaches the ledger's own check,
+    /// so without this one a stale document could refuse for ever.
+    async fn is_outdated(&self, subject: &SubjectId, view: &View<'_>) -> Result<bool, StoreError> {
+        let document = self.store.document(subject).await?;
+        let outdated = document.as_ref().map_or(0, |document| document.version) != view.version();
+        if outdated {
+            self.documents.insert(subject.clone(), document);
+        }
+        Ok(outdated)
     }
 
     /// Waits for one's turn with a subject whose document changes. Many users who take their seats at once would else make each other's

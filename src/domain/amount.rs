@@ -149,7 +149,7 @@ pub fn round_to_step(value: Decimal, step: Decimal, mode: RoundingMode) -> Resul
     let mut whole = round_to_whole(steps, mode);
     // A quotient with more than 28 digits was itself rounded; the exact product tells on which side of the value it fell.
     if mode == RoundingMode::Up && exact_product(whole, step)? < value {
-        whole += Decimal::ONE;
+        whole = whole.checked_add(Decimal::ONE).ok_or(AmountError::TooLarge)?;
     }
     if mode == RoundingMode::Down && exact_product(whole, step)? > value {
         whole -= Decimal::ONE;

@@ -71,8 +71,6 @@ pub struct Charge<'c> {
     /// To be set aside: those of the target, or of a dearer fallback.
     pub units: Micros,
     pub cost: Micros,
-    /// Whether the planned target has a price; without one there is no cost shift.
-    pub planned_is_priced: bool,
     pub sources: Vec<PayingSource>,
     pub overage: Option<AccountKey>,
     pub whole: bool,
@@ -92,6 +90,13 @@ pub(super) struct AtTarget {
     pub priced: Priced,
     /// The target has no price, and the book refuses those.
     pub refused: bool,
+}
+
+impl AtTarget {
+    /// What it costs, where that is known.
+    pub fn cost(&self) -> Option<Micros> {
+        (self.priced.basis != CostBasis::None).then_some(self.priced.cost)
+    }
 }
 
 impl InvalidField {
@@ -196,7 +201,7 @@ impl<'c> Charge<'c> {
             outcome: None,
             units: here.units,
             cost: here.priced.cost,
-            planned_cost: planned.priced.cost,
+            planned_cost: planned.cost(),
             basis: here.priced.basis,
             price_from: here.priced.from,
             start_time: view.now,
@@ -209,7 +214,6 @@ impl<'c> Charge<'c> {
             plan,
             units: here.units,
             cost: here.priced.cost,
-            planned_is_priced: planned.priced.basis != CostBasis::None,
             sources: Vec::new(),
             overage: None,
             whole: view.plan.as_ref().is_some_and(|active| active.terms.whole),
@@ -333,11 +337,7 @@ impl<'c> Charge<'c> {
 
     /// The document with the caller's user seated, when this call is their first.
     pub(super) fn seated(&self, view: &View<'_>, user: Option<&UserId>) -> Option<Arc<Document>> {
-        let (Seat::Taken, Some(document), Some(user)) = (self.seat, view.document, user) else { return None };
-        let mut document = document.clone();
-        let subscription = document.subscription.as_mut()?;
-        subscription.occupied.insert(user.clone(), view.now);
-        Some(Arc::new(document))
+        if self.seat == Seat::Taken { view.seated(user?) } else { None }
     }
 }
 

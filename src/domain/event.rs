@@ -51,7 +51,7 @@ pub fn closed_attempt(row: &Row) -> Attempt {
             outcome: Some(Outcome::Expired),
             units: Micros::ZERO,
             cost: Micros::ZERO,
-            planned_cost: Micros::ZERO,
+            planned_cost: last.planned_cost.map(|_| Micros::ZERO),
             basis: CostBasis::None,
             end_time: row.settle_time,
             ..last
@@ -61,9 +61,10 @@ pub fn closed_attempt(row: &Row) -> Attempt {
 }
 
 impl Attempt {
-    /// What it cost above the planned target, in micro-units of the currency; below zero when it was cheaper.
-    pub fn cost_shift_micros(&self) -> i64 {
-        self.cost.get() - self.planned_cost.get()
+    /// What it cost above the planned target, in micro-units of the currency; below zero when it was cheaper, `None` when
+    /// that target has no price.
+    pub fn cost_shift_micros(&self) -> Option<i64> {
+        self.planned_cost.map(|planned| self.cost.get() - planned.get())
     }
 
     /// Whether it ran elsewhere than planned.

@@ -67,7 +67,8 @@ impl Judged<'_, '_> {
             let count = fits + (too_many - fits) / 2;
             let work = self.ask.work.first(count);
             match Charge::judge(self.catalog, self.view, &Ask { work: &work, ..*self.ask })? {
-                charge if charge.fits(snapshot) => fits = count,
+                // A smaller work may cost more in proportion, and so break a policy that the larger one keeps.
+                charge if charge.violations.is_empty() && charge.fits(snapshot) => fits = count,
                 _ => too_many = count,
             }
         }
@@ -124,8 +125,12 @@ impl Judged<'_, '_> {
             instants.insert(now);
         }
         for at in instants.into_iter().take(INSTANTS_MAX) {
+            // At the end of the calendar there are credits that begin, and no periods any more.
             let Ok(view) = View::new(self.catalog, self.view.document, at) else { continue };
-            let charge = Charge::judge(self.catalog, &view, self.ask)?;
+            let charge = match Charge::judge(self.catalog, &view, self.ask) {
+                Err(ChargeError::Calendar(_)) => continue,
+                judged => judged?,
+            };
             if charge.violations.is_empty() && charge.fits_when_idle(snapshot) {
                 return Ok(Some(at));
             }

@@ -50,8 +50,8 @@ pub struct Attempt {
     pub units: Micros,
     /// What the provider bills; before the end, what it is expected to.
     pub cost: Micros,
-    /// What the planned target would have cost for the same work.
-    pub planned_cost: Micros,
+    /// What the planned target would have cost for the same work; `None` where it has no price.
+    pub planned_cost: Option<Micros>,
     pub basis: CostBasis,
     /// Since when the price applies; `None` without one.
     pub price_from: Option<Timestamp>,

@@ -19,7 +19,7 @@ use super::ledger::{
 };
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
-use super::subject::{PayingSource, View};
+use super::subject::{Document, PayingSource, Seat, View};
 use super::work::Work;
 
 /// How a reservation ends.
@@ -71,12 +71,13 @@ impl Settlement<'_> {
             None => Vec::new(),
         };
         let overage = detail.meter.as_ref().map(|meter| then.overage(meter));
-        let carried = sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| carry.account.clone());
+        let carried: Vec<AccountKey> =
+            sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| carry.account.clone()).collect();
+        let own = self.own_sources(then, &carried)?;
         let watched = overage.iter().cloned().chain(carried).map(CapLeg::watch);
         let requests = if matches!(self.ending, Ending::Commit { .. }) { Micros::ONE_UNIT } else { Micros::ZERO };
         let amounts = CapAmounts { meter: detail.meter.as_ref(), units, cost: attempt.cost, requests };
         let caps = booked_caps(pinned, detail, then, &amounts)?;
-        let own = self.own_sources(then)?;
         let take = Take {
             units,
             sources: own.into_iter().chain(sources.iter().map(|source| source.source.clone())).collect(),
@@ -93,7 +94,7 @@ impl Settlement<'_> {
             judged_by: Some(view.version()),
             valid: None,
             dry_run: false,
-            document: None,
+            document: self.seated(view, units),
             step: Some(Step {
                 id: self.row.id.clone(),
                 fingerprint: self.fingerprint,
@@ -103,6 +104,14 @@ impl Settlement<'_> {
             }),
         };
         Ok(Settled { transaction, sources, overage })
+    }
+
+    /// The document with the user seated, where more is charged than was held: a seat pays only for who sits on it (P6).
+    fn seated(&self, view: &View<'_>, units: Micros) -> Option<Arc<Document>> {
+        let (meter, user) = (self.row.detail.meter.as_ref()?, self.row.detail.user.as_ref()?);
+        let held = if self.row.state == State::Held { self.row.units_held() } else { Micros::ZERO };
+        let taken = units > held && view.seat(meter, Some(user)) == Seat::Taken;
+        if taken { view.seated(user) } else { None }
     }
 
     /// Closes the attempt that runs: its units, its cost, its outcome.
@@ -137,8 +146,8 @@ impl Settlement<'_> {
     }
 
     /// The receipt's own accounts, each for what it gave. A hold's units are promised, so no limit is asked; after an expiry they were
-    /// given back, and only what is left there can be had.
-    fn own_sources(&self, then: &View<'_>) -> Result<Vec<Source>, ChargeError> {
+    /// given back, and only what is left there can be had. What is `carried` over is today's, and may be used up already.
+    fn own_sources(&self, then: &View<'_>, carried: &[AccountKey]) -> Result<Vec<Source>, ChargeError> {
         let legs = self.row.legs.iter().filter(|leg| leg.account.kind().pays() && !leg.held.is_zero());
         if self.row.state == State::Held {
             return Ok(legs.map(|leg| Source { at_most: Some(leg.held), ..Source::limited(leg.account.clone(), None) }).collect());
@@ -148,7 +157,7 @@ impl Settlement<'_> {
             Some(meter) => then.sources(meter, detail.user.as_ref())?.0,
             None => Vec::new(),
         };
-        let still = legs.filter_map(|leg| {
+        let still = legs.filter(|leg| !carried.contains(&leg.account)).filter_map(|leg| {
             let source = known.iter().find(|source| source.source.account == leg.account)?;
             Some(Source { at_most: Some(leg.held), ..source.source.clone() })
         });
@@ -187,7 +196,7 @@ pub fn record(
         judged_by: Some(view.version()),
         valid: Some(charge.valid),
         dry_run: false,
-        document: charge.seated(view, opening.user.as_ref()),
+        document: if charge.units.is_zero() { None } else { charge.seated(view, opening.user.as_ref()) },
         step: Some(Step {
             id: opening.id,
             fingerprint: opening.fingerprint,
@@ -220,13 +229,17 @@ fn book_cost(
         |target: Option<&super::ids::Target>| at_target(catalog, action, detail.plan.as_ref(), target, (work, field), detail.judged_at);
     let here = price(attempt.target.as_ref())?;
     let planned = if detail.planned_target == attempt.target { here.clone() } else { price(detail.planned_target.as_ref())? };
-    // Work that has no price was made all the same: what was expected of the attempt is the best that is known.
-    let expected = (attempt.cost, attempt.planned_cost);
-    (attempt.cost, attempt.basis) = if here.refused { (expected.0, CostBasis::Estimated) } else { (here.priced.cost, here.priced.basis) };
-    attempt.planned_cost = if planned.refused { expected.1 } else { planned.priced.cost };
+    // Work that has no price was made all the same: what was expected of the attempt is the best that is known, if anything was.
+    (attempt.cost, attempt.basis) = match (here.refused, attempt.basis) {
+        (false, _) => (here.priced.cost, here.priced.basis),
+        (true, CostBasis::None) => (Micros::ZERO, CostBasis::None),
+        (true, _) => (attempt.cost, CostBasis::Estimated),
+    };
+    attempt.planned_cost = if planned.refused { attempt.planned_cost } else { planned.cost() };
     attempt.price_from = here.priced.from.or(attempt.price_from);
     if work.items.is_empty() {
-        (attempt.cost, attempt.planned_cost, attempt.basis) = (Micros::ZERO, Micros::ZERO, CostBasis::None);
+        (attempt.cost, attempt.basis) = (Micros::ZERO, CostBasis::None);
+        attempt.planned_cost = attempt.planned_cost.map(|_| Micros::ZERO);
     }
     if outcome == Outcome::Unknown && billing.work.is_none() {
         attempt.basis = CostBasis::Estimated;

@@ -1,6 +1,7 @@
 //! Subjects: what administrators set down of one, and what it may draw on at an instant (product.md chapter 3).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -176,6 +177,13 @@ impl<'a> View<'a> {
             return Seat::None;
         }
         active.seat_of(user)
+    }
+
+    /// The document with a user seated.
+    pub fn seated(&self, user: &UserId) -> Option<Arc<Document>> {
+        let mut document = self.document?.clone();
+        document.subscription.as_mut()?.occupied.insert(user.clone(), self.now);
+        Some(Arc::new(document))
     }
 
     /// The account for committed units of `meter` that no source can pay.

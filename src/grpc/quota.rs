@@ -261,14 +261,14 @@ fn events(settled: &Settled) -> Vec<v1::CostEvent> {
 }
 
 fn offer(offer: &Offer) -> v1::Offer {
-    let known = |priced: bool, amount: String| if priced { amount } else { String::new() };
+    let known = |amount: String| if offer.priced { amount } else { String::new() };
     v1::Offer {
         target: Some(write::target(&offer.target)),
         tier: write::text(offer.attempt.tier.as_ref()),
         units: offer.attempt.units.to_string(),
-        cost: known(offer.priced, offer.attempt.cost.to_string()),
-        planned_cost: known(offer.planned_is_priced, offer.attempt.planned_cost.to_string()),
-        cost_shift: known(offer.priced && offer.planned_is_priced, write::cost_shift(&offer.attempt)),
+        cost: known(offer.attempt.cost.to_string()),
+        planned_cost: write::text(offer.attempt.planned_cost.as_ref()),
+        cost_shift: known(write::cost_shift(&offer.attempt)),
         fits: offer.denial.is_none(),
         denial: offer.denial.as_ref().map(write::denial),
         meter: write::text(offer.meter.as_ref()),

@@ -86,7 +86,7 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         outcome: attempt.outcome.map_or(v1::Outcome::Unspecified, outcome).into(),
         units: attempt.units.to_string(),
         cost: attempt.cost.to_string(),
-        planned_cost: attempt.planned_cost.to_string(),
+        planned_cost: text(attempt.planned_cost.as_ref()),
         cost_shift: cost_shift(attempt),
         cost_basis: cost_basis(match (attempt.outcome, attempt.basis) {
             // Until it has ended, it is what is expected.
@@ -101,7 +101,8 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
 
 /// The one signed decimal: dearer or, with a leading `-`, cheaper than planned.
 pub(super) fn cost_shift(attempt: &Attempt) -> String {
-    rust_decimal::Decimal::new(attempt.cost_shift_micros(), 6).normalize().to_string()
+    let shift = attempt.cost_shift_micros().map(|micros| rust_decimal::Decimal::new(micros, 6).normalize());
+    text(shift.as_ref())
 }
 
 pub(super) fn cost_event(event: &CostEvent) -> v1::CostEvent {
@@ -254,8 +255,9 @@ fn unless(unlimited: bool, amount: Micros) -> String {
     if unlimited { String::new() } else { amount.to_string() }
 }
 
-pub(super) fn text(id: Option<&impl ToString>) -> String {
-    id.map(ToString::to_string).unwrap_or_default()
+/// Empty where there is none.
+pub(super) fn text(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
 }
 
 fn state(state: State) -> v1::State {

@@ -36,9 +36,8 @@ pub struct Offer {
     pub target: Target,
     pub meter: Option<MeterId>,
     pub attempt: Attempt,
-    /// Whether the target has a price, and the planned one; without both there is no cost shift.
+    /// Whether the target has a price; without one there is no cost shift.
     pub priced: bool,
-    pub planned_is_priced: bool,
     pub denial: Option<Denial>,
 }
 
@@ -66,12 +65,14 @@ impl Service {
                 target: target.clone(),
                 meter: charge.action.meter().cloned(),
                 priced: charge.attempt.basis != CostBasis::None,
-                planned_is_priced: charge.planned_is_priced,
                 attempt: charge.attempt.clone(),
                 denial,
             };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
+                if self.is_outdated(&command.subject, &view).await? {
+                    continue;
+                }
                 let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
                 return Ok(offer(Some(judged.refusal(&snapshot))));
             }

@@ -74,7 +74,7 @@ impl Service {
             match self.store.execute(transaction, Urgency::Settle).await? {
                 Answer::Done(done) => {
                     if let Some(document) = &done.document {
-                        self.documents.insert(command.subject.clone(), Some(document.clone()));
+                        self.keep(&command.subject, Some(document.clone()));
                     }
                     let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
                     let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));

@@ -74,6 +74,9 @@ impl Service {
             };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
+                if self.is_outdated(&command.subject, &view).await? {
+                    continue;
+                }
                 return self.refuse(&command, &judged).await;
             }
             if charge.seat == Seat::Taken && turn.is_none() {
@@ -122,7 +125,7 @@ impl Service {
     ) -> Result<Reserved, ServiceError> {
         // In a dry run nobody has taken the seat.
         if let Some(document) = done.document.as_ref().filter(|_| !command.validate_only) {
-            self.documents.insert(command.subject.clone(), Some(document.clone()));
+            self.keep(&command.subject, Some(document.clone()));
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
         let balances = self.balance_of(judged, &Snapshot::new(keys.into_iter().zip(done.accounts)));

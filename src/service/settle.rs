@@ -133,6 +133,9 @@ impl Service {
     }
 
     fn settled(&self, command: &SettleCommand, sources: &Sources, keys: Vec<AccountKey>, done: Done) -> Result<Settled, ServiceError> {
+        if let Some(document) = &done.document {
+            self.keep(&command.subject, Some(document.clone()));
+        }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
         let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
         let balances = self.balance(&self.catalogs.current(), row.detail.meter.as_ref(), sources, &snapshot);

@@ -43,7 +43,7 @@ impl Service {
             match self.store.execute(transaction, Urgency::Settle).await? {
                 Answer::Done(done) => {
                     let document = done.document.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
-                    self.documents.insert(subject, Some(document.clone()));
+                    self.keep(&subject, Some(document.clone()));
                     return self.shown(document, false);
                 }
                 Answer::StaleDocument => {}

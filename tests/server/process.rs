@@ -3,6 +3,7 @@
 mod drain;
 mod listeners;
 mod load;
+mod overtaken;
 mod probes;
 
 const NOON: &str = "2026-03-10T12:00:00Z";

@@ -66,7 +66,7 @@ pub fn detail(now: Timestamp) -> Arc<Detail> {
         outcome: None,
         units: Micros::ZERO,
         cost: Micros::ZERO,
-        planned_cost: Micros::ZERO,
+        planned_cost: Some(Micros::ZERO),
         basis: CostBasis::None,
         price_from: None,
         start_time: now,

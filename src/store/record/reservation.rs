@@ -8,6 +8,7 @@ use super::scalar::{
     fingerprint, fingerprint_if, fingerprint_out, id, id_if, labels, labels_out, micros, target_out, text_out, time, time_if, time_out,
 };
 use super::{RecordError, wire};
+use crate::domain::amount::Micros;
 use crate::domain::ids::{
     ActionId, AttributeId, CatalogVersion, GenerationId, MeasureId, MeterId, ModelId, PlanId, ProviderId, ReservationId, Target, TierId,
     UserId,
@@ -150,7 +151,7 @@ fn attempt_out(attempt: &Attempt) -> wire::Attempt {
         outcome: attempt.outcome.map_or(wire::Outcome::Unspecified, outcome_out).into(),
         units: attempt.units.get(),
         cost: attempt.cost.get(),
-        planned_cost: attempt.planned_cost.get(),
+        planned_cost: attempt.planned_cost.map(Micros::get),
         basis: basis_out(attempt.basis).into(),
         price_from: attempt.price_from.map(time_out),
         start_time: Some(time_out(attempt.start_time)),
@@ -169,7 +170,7 @@ fn attempt(record: wire::Attempt) -> Result<Attempt, RecordError> {
         outcome: self::outcome(outcome),
         units: micros("attempts.units", record.units)?,
         cost: micros("attempts.cost", record.cost)?,
-        planned_cost: micros("attempts.planned_cost", record.planned_cost)?,
+        planned_cost: record.planned_cost.map(|cost| micros("attempts.planned_cost", cost)).transpose()?,
         basis: basis(record.basis())?,
         price_from: time_if("attempts.price_from", record.price_from)?,
         start_time: time("attempts.start_time", record.start_time)?,

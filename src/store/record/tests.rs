@@ -83,7 +83,7 @@ prop_compose! {
             Outcome::Accepted, Outcome::Rejected, Outcome::Failed, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown, Outcome::Expired,
         ])),
         basis in select(vec![CostBasis::Priced, CostBasis::Billed, CostBasis::Estimated, CostBasis::None]),
-        (units, cost, planned_cost) in (micros(), micros(), micros()),
+        (units, cost, planned_cost) in (micros(), micros(), option::of(micros())),
         (price_from, end_time, delivered, billed) in (option::of(time()), option::of(time()), option::of(work()), option::of(work())),
     ) -> Attempt {
         Attempt {

@@ -1,6 +1,6 @@
 //! What attempts cost, and what their events say: C2, C3, C4.
 
-use genquota::proto::v1::{AttemptReason, CostBasis, DenialReason, Outcome};
+use genquota::proto::v1::{Attempt, AttemptReason, CostBasis, DenialReason, Outcome};
 
 use super::NOON;
 use crate::ask::{images, instant, named, outputs, target};
@@ -44,6 +44,26 @@ async fn a_target_without_a_price_may_pass_at_no_cost_and_is_flagged() {
     // What a plan's failover makes of a planned target without a price is not known either.
     let offer = acme.quote(&images(1), &["nobody/knows"]).await.unwrap().offers.remove(0);
     assert_eq!((offer.fits, offer.tier.as_str(), offer.cost.as_str()), (true, "", ""));
+}
+
+#[tokio::test]
+async fn without_a_price_of_the_planned_target_there_is_no_cost_shift() {
+    let server = Server::start(&format!("{}unpriced: flag\n", monthly("10")), NOON).await;
+    let acme = server.customer("acme", "pro").await;
+    let ask = images(2).planned("nobody/knows");
+    let known = |attempt: &Attempt| [attempt.cost.clone(), attempt.planned_cost.clone(), attempt.cost_shift.clone()];
+    assert_eq!(known(&acme.held(&ask).await.attempts[0]), ["0.02", "", ""]);
+    let answer = acme.commit(ask.key(), |_| {}).await.unwrap();
+    assert_eq!(known(answer.events[0].attempt.as_ref().unwrap()), ["0.02", "", ""]);
+    assert_eq!(known(&answer.reservation.unwrap().attempts[0]), ["0.02", "", ""]);
+    // One that has a price costs nothing where nothing was made.
+    let (failed, expired) = (images(1), images(1));
+    acme.held(&failed).await;
+    acme.release(failed.key(), |_| {}).await.unwrap();
+    assert_eq!(known(&acme.reservation(failed.key()).await.unwrap().attempts[0]), ["0", "0", "0"]);
+    acme.held(&expired).await;
+    server.clock.set("2026-03-10T13:00:00Z");
+    assert_eq!(known(&acme.reservation(expired.key()).await.unwrap().attempts[0]), ["0", "0", "0"]);
 }
 
 #[tokio::test]

@@ -171,3 +171,18 @@ async fn an_ended_reservation_is_remembered_for_a_week() {
     assert_eq!((forgotten.code(), reason(&forgotten).as_str()), (Code::NotFound, "RESERVATION_NOT_FOUND"));
     assert_eq!(acme.left().await, "6");
 }
+
+/// What a month left and the next one used up is gone: a late commit paid with it a second time.
+#[tokio::test]
+async fn a_late_commit_cannot_have_what_was_carried_over_and_used() {
+    let plan = "pro: {allowances: [{meter: units, amount: 10, per: subject, rollover: {cap: 10}}]}";
+    let server = Server::start(&plans(&[plan]), NOON).await;
+    let acme = server.customer("acme", "pro").await;
+    server.clock.set("2026-04-09T23:30:00Z");
+    let late = images(5);
+    acme.held(&late).await;
+    server.clock.set("2026-04-10T00:00:00Z");
+    acme.used(&images(17)).await;
+    let committed = acme.committed(late.key()).await;
+    assert_eq!((committed.late, paid_by(&committed).as_str()), (true, "allowance units 3, overage 2"));
+}

@@ -4,7 +4,7 @@ use genquota::proto::v1::DenialReason;
 
 use super::NOON;
 use crate::ask::{ask, fewer_count, images, item, outputs, paid_by, seconds, work};
-use crate::catalogs::{monthly, plans};
+use crate::catalogs::{catalog, monthly, plans};
 use crate::harness::Server;
 
 fn counts(reservation: &genquota::proto::v1::Reservation) -> Vec<i64> {
@@ -97,4 +97,21 @@ async fn a_request_that_fits_whole_is_not_cut() {
     let server = Server::start(&monthly("7"), NOON).await;
     let acme = server.customer("acme", "pro").await;
     assert_eq!(counts(&acme.held(&ask("image", "lab/small", outputs(7)).or_fewer()).await), [7]);
+}
+
+/// A smaller request may break what the larger one kept to: it is no remedy, and nothing to take instead.
+#[tokio::test]
+async fn fewer_are_not_offered_where_the_failover_policy_forbids_them() {
+    let more = "
+  - {provider: lab, model: flat, tier: basic, components: [{per: request, price: 0.05}, {per: output, price: 0.01}]}
+plans:
+  pro: {allowances: [{meter: units, amount: 3, per: subject}], failover: {max_cost_ratio: 2}}
+";
+    let server = Server::start(&catalog(more), NOON).await;
+    let acme = server.customer("acme", "pro").await;
+    let ask = images(10).at("lab/flat").planned("lab/small");
+    for ask in [ask.clone(), ask.or_fewer()] {
+        let denial = acme.denied_for(&ask, DenialReason::QuotaExhausted).await;
+        assert_eq!(fewer_count(&denial), None);
+    }
 }

@@ -67,6 +67,9 @@ async fn nothing_refuses_what_has_happened() {
         acme.record(&ask, |_| {}).await.unwrap();
     }
     assert_eq!(acme.left().await, "7");
+    // Without a price nothing is booked, and nothing was estimated.
+    let unpriced = acme.record(&images(1).at("nobody/knows"), |_| {}).await.unwrap().reservation.unwrap().attempts.remove(0);
+    assert_eq!((unpriced.cost.as_str(), unpriced.cost_basis()), ("0", CostBasis::None));
     let stranger = server.stranger("stranger");
     let recorded = stranger.record(&images(2), |_| {}).await.unwrap().reservation.unwrap();
     assert_eq!((paid_by(&recorded).as_str(), recorded.units_overage.as_str()), ("overage 2", "2"));

@@ -189,3 +189,13 @@ async fn a_suspended_subject_may_start_nothing_and_settle_everything() {
     assert_eq!(acme.left().await, "5");
     acme.held(&images(5)).await;
 }
+
+/// What happens at the end of the calendar was an internal error of today's denial.
+#[tokio::test]
+async fn credits_of_a_far_future_are_no_remedy_and_no_error() {
+    let server = Server::start(&catalog("caps: {day: {of: requests, limit: 5, per: day}}"), NOON).await;
+    let acme = server.subject("acme").await;
+    acme.grant("far", "5", |request| request.effective_time = Some(time("9999-12-30T12:00:00Z"))).await.unwrap();
+    let denial = acme.denied_for(&images(1), DenialReason::NoSubscription).await;
+    assert_eq!(wait_until(&denial), None);
+}

@@ -1,8 +1,8 @@
 //! Seats, occupied by first use: P6, and the 1800 of P2.
 
-use genquota::proto::v1::{BillingInterval, DenialReason};
+use genquota::proto::v1::{BillingInterval, DenialReason, Outcome};
 
-use crate::ask::{images, paid_by};
+use crate::ask::{ask, images, paid_by, seconds};
 use crate::caller::Caller;
 use crate::catalogs::plans;
 use crate::harness::Server;
@@ -86,6 +86,28 @@ async fn recorded_usage_takes_a_free_seat_and_never_more_than_there_are() {
     // Without a seat there is no allowance: amount times seats is never exceeded.
     let second = acme.record(&images(10).user("bob"), |_| {}).await.unwrap().reservation.unwrap();
     assert_eq!((paid_by(&second).as_str(), second.units_overage.as_str()), ("overage 10", "10"));
+}
+
+/// Whoever reserved nothing and was delivered something drew on a seat without sitting on it: two of them on one.
+#[tokio::test]
+async fn who_is_charged_more_than_the_nothing_they_held_takes_a_free_seat() {
+    let server = Server::start(&plans(&[TEAM]), NOON).await;
+    let acme = team(&server, "acme", 1).await;
+    let paid = async |user: &str| {
+        let ask = ask("video", "lab/small", seconds(&["0"])).user(user);
+        assert_eq!(acme.held(&ask).await.units_reserved, "0");
+        paid_by(&acme.delivered(ask.key(), seconds(&["100"])).await)
+    };
+    assert_eq!((paid("ann").await.as_str(), paid("bob").await.as_str()), ("allowance units 100", "overage 100"));
+    assert_eq!(seated(&acme).await, ["ann"]);
+}
+
+#[tokio::test]
+async fn a_recorded_failure_takes_no_seat() {
+    let server = Server::start(&plans(&[TEAM]), NOON).await;
+    let acme = team(&server, "acme", 1).await;
+    acme.record(&images(10).user("ann"), |request| request.set_outcome(Outcome::Failed)).await.unwrap();
+    assert!(seated(&acme).await.is_empty());
 }
 
 #[tokio::test]
