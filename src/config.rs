@@ -270,7 +270,7 @@ mod tests {
 
     fn layers(variables: &[(&str, &str)], flags: &[(&str, &[&str])]) -> Layers {
         let mut layers = Layers::default();
-        layers.variables.insert("HOME".into(), "/home/somebody".into());
+        layers.variables.insert("HOME".into(), "/users/somebody".into());
         layers.variables.extend(variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
         layers.flags = flags
             .iter()
@@ -324,7 +324,7 @@ mod tests {
         let under = |variables: &[(&str, &str)]| load(&layers(variables, &[])).unwrap().config.store;
         assert_eq!(under(&[("XDG_DATA_HOME", "/data")]), StoreAddress::Embedded("/data/genquota".into()));
         if cfg!(target_os = "linux") {
-            let home = StoreAddress::Embedded("/home/somebody/.local/share/genquota".into());
+            let home = StoreAddress::Embedded("/users/somebody/.local/share/genquota".into());
             assert_eq!(under(&[]), home);
             assert_eq!(under(&[("XDG_DATA_HOME", "relative")]), home, "the specification has relative paths ignored");
         }

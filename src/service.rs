@@ -15,7 +15,7 @@ use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::catalog::Catalog;
 use crate::domain::charge::Charge;
 use crate::domain::event::CostEvent;
-use crate::domain::ids::{MeterId, SubjectId, UserId};
+use crate::domain::ids::{MeterId, ReservationId, SubjectId, UserId};
 use crate::domain::ledger::{AccountKey, Row, Take};
 use crate::domain::subject::{Document, PayingSource, View};
 use crate::store::{Store, StoreError};
@@ -47,6 +47,9 @@ const SUBJECTS_CACHED_MAX: u64 = 100_000;
 /// Locks by which callers that change one subject's document take turns. Two subjects that share one wait for each other, briefly.
 const TURNS: usize = 64;
 
+/// Reservations kept at hand: those that a busy sidecar has in flight. About 1 KiB each.
+const RESERVATIONS_CACHED_MAX: u64 = 16_384;
+
 /// What may be set for all callers.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -60,6 +63,8 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalogs: Catalogs,
     documents: Cache<SubjectId, Option<Arc<Document>>>,
+    /// Reservations as they were last seen here: most are settled where they were made, and need not be read again.
+    recent: Cache<(SubjectId, ReservationId), Arc<Row>>,
     turns: Vec<Mutex<()>>,
     clock: Arc<dyn Clock>,
     rules: Rules,
@@ -75,7 +80,15 @@ pub struct Reservation {
 impl Service {
     pub fn new(store: Arc<dyn Store>, catalogs: Catalogs, clock: Arc<dyn Clock>, rules: Rules) -> Self {
         let turns = (0..TURNS).map(|_| Mutex::new(())).collect();
-        Self { store, catalogs, documents: Cache::new(SUBJECTS_CACHED_MAX), turns, clock, rules }
+        Self {
+            store,
+            catalogs,
+            documents: Cache::new(SUBJECTS_CACHED_MAX),
+            recent: Cache::new(RESERVATIONS_CACHED_MAX),
+            turns,
+            clock,
+            rules,
+        }
     }
 
     /// The catalog that judges new requests.
@@ -91,6 +104,12 @@ impl Service {
         let document = self.store.document(subject).await?;
         self.keep(subject, document.clone());
         Ok(document)
+    }
+
+    /// Keeps a held reservation at hand for its settlement.
+    fn remember(&self, reservation: &Reservation) {
+        let key = (reservation.subject.clone(), reservation.row.id.clone());
+        self.recent.insert(key, reservation.row.clone());
     }
 
     /// Keeps a document at hand, unless a later one is: what was read may have been overtaken on its way here.

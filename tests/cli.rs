@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The binary in an empty directory with no variable of this process but the search path.
 fn genquota(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genquota"));
-    command.args(words).current_dir(dir).env_clear().env("HOME", "/home/somebody");
+    command.args(words).current_dir(dir).env_clear().env("HOME", "/users/somebody");
     command
 }
 

@@ -103,7 +103,7 @@ everything() {
     rust_tests
 
     python_client
-    step "Binary for the clients" cargo build --locked --quiet --bin genquota
+    # The binary that the Rust tests have just run.
     step "Python client" env "GENQUOTA_BINARY=$build_dir/debug/genquota" \
         "$venv/bin/python" -B -m unittest discover --start-directory tests/python
 }

@@ -19,8 +19,9 @@ pub struct Balance {
     /// Some source has no limit, so nothing is refused for count.
     pub unlimited: bool,
     pub available: Micros,
+    /// Of allowances and add-ons.
     pub allowance_available: Micros,
-    /// Of add-ons and grants.
+    /// Of grants.
     pub credits_available: Micros,
     pub reserved: Micros,
     pub committed: Micros,
@@ -82,12 +83,9 @@ impl Balance {
             sources.iter().fold(Micros::ZERO, |sum, source| sum.checked_add(of(source)).unwrap_or(Micros::MAX))
         };
         let unlimited = sources.iter().any(|source| source.limit.is_none());
-        let of_kind = |allowance: bool| {
-            move |source: &SourceBalance| match source.kind == SourceKind::Allowance {
-                kind if kind == allowance => source.available,
-                _ => Micros::ZERO,
-            }
-        };
+        // Credits are what was granted; what a plan and its add-ons give anew each period is allowance.
+        let granted = |source: &SourceBalance| source.kind == SourceKind::Grant;
+        let available_where = |is_granted: bool| sum(&|source| if granted(source) == is_granted { source.available } else { Micros::ZERO });
         let limit = sum(&|source| source.limit.unwrap_or(Micros::MAX));
         let used = sum(&|source| source.reserved.checked_add(source.committed).unwrap_or(Micros::MAX));
         let near = i128::from(used.get()) * 100 >= i128::from(limit.get()) * i128::from(near_limit_percent);
@@ -95,8 +93,8 @@ impl Balance {
             meter: meter.clone(),
             unlimited,
             available: sum(&|source| source.available),
-            allowance_available: sum(&of_kind(true)),
-            credits_available: sum(&of_kind(false)),
+            allowance_available: available_where(false),
+            credits_available: available_where(true),
             reserved: sum(&|source| source.reserved),
             committed: sum(&|source| source.committed),
             overage: snapshot.account(overage).committed,

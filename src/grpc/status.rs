@@ -70,13 +70,11 @@ fn of_store(error: &StoreError) -> Status {
     let text = error.to_string();
     match error {
         StoreError::Overloaded { retry_after } => later(Code::ResourceExhausted, ErrorReason::ServerOverloaded, text, *retry_after),
-        StoreError::Unavailable { reason } => {
-            tracing::error!(%reason, "the store gives no answer");
-            // The reason may name files and hosts: it goes to the log.
+        // The reasons may name files and hosts: the store has told them to the log, once.
+        StoreError::Unavailable { .. } => {
             later(Code::Unavailable, ErrorReason::StoreUnavailable, "the store gives no answer".to_owned(), STORE_RETRY)
         }
-        StoreError::DataLost { reason } => {
-            tracing::error!(%reason, "the store has lost data");
+        StoreError::DataLost { .. } => {
             with(Code::Unavailable, ErrorReason::StoreDataLost, "the store has lost data; an operator must act".to_owned(), &[])
         }
         StoreError::Closing => later(Code::Unavailable, ErrorReason::StoreUnavailable, text, STORE_RETRY),

@@ -247,7 +247,7 @@ fn duration(duration: SignedDuration) -> prost_types::Duration {
 
 /// Milliseconds within a second, as nanoseconds.
 fn nanos(millis: i64) -> i32 {
-    i32::try_from(millis * 1_000_000).unwrap_or(0)
+    i32::try_from(millis * 1_000_000).expect("less than a second fits")
 }
 
 /// Empty where there is no limit to speak of.

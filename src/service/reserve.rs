@@ -129,7 +129,11 @@ impl Service {
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
         let balances = self.balance_of(judged, &Snapshot::new(keys.into_iter().zip(done.accounts)));
-        Ok(Reserved { outcome: Ok(Reservation { subject: command.subject.clone(), row }), balances, replayed: false })
+        let reservation = Reservation { subject: command.subject.clone(), row };
+        if !command.validate_only {
+            self.remember(&reservation);
+        }
+        Ok(Reserved { outcome: Ok(reservation), balances, replayed: false })
     }
 
     fn denied(&self, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {

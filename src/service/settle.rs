@@ -49,8 +49,14 @@ impl Service {
     /// Ends a reservation. What was really used is charged, never dropped (L3); a repeat gives the stored answer (L10).
     pub async fn settle(&self, command: SettleCommand) -> Result<Settled, ServiceError> {
         let mut turn = None;
+        // Where it was seen here as held, that is taken for true: if it is not, the store says how it really is.
+        let mut seen = self.recent.remove(&(command.subject.clone(), command.id.clone()));
         for _ in 0..ROUNDS_MAX {
-            let row = match self.find(&command).await? {
+            let row = match seen.take() {
+                Some(row) => row,
+                None => self.known(&command.subject, &command.id, Urgency::Settle).await?,
+            };
+            let row = match find(row, &command)? {
                 Found::Replayed(row) => return self.settled_before(&command, row).await,
                 Found::Open(row) => row,
             };
@@ -71,10 +77,12 @@ impl Service {
             let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
             match self.store.execute(worked_out.transaction, Urgency::Settle).await? {
                 Answer::Done(done) => return self.settled(&command, &sources, keys, done),
-                // Somebody else changed it, or the subject, meanwhile: look again.
-                Answer::StaleReservation(_) => {}
+                // Somebody else changed it, or the subject, meanwhile: judge anew.
+                Answer::StaleReservation(Some(row)) => seen = Some(row),
+                Answer::StaleReservation(None) => return Err(ServiceError::ReservationNotFound(command.id)),
                 Answer::StaleDocument => {
                     self.documents.invalidate(&command.subject);
+                    seen = Some(row);
                     if turn.is_none() {
                         turn = Some(self.turn(&command.subject).await);
                     }
@@ -111,7 +119,11 @@ impl Service {
                 }),
             };
             match self.store.execute(transaction, Urgency::Settle).await? {
-                Answer::Done(Done { row: Some(row), .. }) => return Ok(Reservation { subject: command.subject, row }),
+                Answer::Done(Done { row: Some(row), .. }) => {
+                    let reservation = Reservation { subject: command.subject, row };
+                    self.remember(&reservation);
+                    return Ok(reservation);
+                }
                 Answer::StaleReservation(_) => {}
                 answer => return Err(ServiceError::unexpected(&answer)),
             }
@@ -122,15 +134,6 @@ impl Service {
     pub(super) async fn known(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Arc<Row>, ServiceError> {
         let row = self.store.reservation(subject, id, urgency).await?;
         row.ok_or_else(|| ServiceError::ReservationNotFound(id.clone()))
-    }
-
-    async fn find(&self, command: &SettleCommand) -> Result<Found, ServiceError> {
-        let row = self.known(&command.subject, &command.id, Urgency::Settle).await?;
-        match (row.state, &command.ending) {
-            (State::Held, _) | (State::Expired, Ending::Commit { .. }) => Ok(Found::Open(row)),
-            (State::Committed | State::Released, _) if row.settled_by == Some(command.fingerprint) => Ok(Found::Replayed(row)),
-            (state @ (State::Committed | State::Released | State::Expired), _) => Err(ServiceError::ReservationSettled(state)),
-        }
     }
 
     fn settled(&self, command: &SettleCommand, sources: &Sources, keys: Vec<AccountKey>, done: Done) -> Result<Settled, ServiceError> {
@@ -150,5 +153,14 @@ impl Service {
         let balances = self.balances_of_row(&command.subject, &row, &view).await?;
         let reservation = Reservation { subject: command.subject.clone(), row };
         Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true })
+    }
+}
+
+/// What a reservation is to a settlement: open for it, ended by it, or ended otherwise.
+fn find(row: Arc<Row>, command: &SettleCommand) -> Result<Found, ServiceError> {
+    match (row.state, &command.ending) {
+        (State::Held, _) | (State::Expired, Ending::Commit { .. }) => Ok(Found::Open(row)),
+        (State::Committed | State::Released, _) if row.settled_by == Some(command.fingerprint) => Ok(Found::Replayed(row)),
+        (state @ (State::Committed | State::Released | State::Expired), _) => Err(ServiceError::ReservationSettled(state)),
     }
 }
