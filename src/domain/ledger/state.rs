@@ -287,6 +287,10 @@ impl Ledger {
     /// Forgets the account of a cap's window that is over. One that still holds something waits for that to end.
     fn lapse(&mut self, subject: &SubjectId, key: AccountKey, now: Timestamp, changes: &mut Changes) {
         let Some(account) = self.subjects.get(subject).and_then(|state| state.accounts.get(&key)).copied() else { return };
+        if account.lapses.is_some_and(|lapses| now < lapses) {
+            // Its window was lengthened, and the end of the longer one is due in its turn.
+            return;
+        }
         if !account.reserved.is_zero() {
             let later = now.checked_add(SignedDuration::from_mins(10)).unwrap_or(Timestamp::MAX);
             self.due.insert((later, Due::Lapse(subject.clone(), key)));
@@ -304,7 +308,7 @@ impl Ledger {
             return;
         }
         let known = state.accounts.insert(key.clone(), account).and_then(|before| before.lapses);
-        if let Some(lapses) = account.lapses.filter(|_| known.is_none()) {
+        if let Some(lapses) = account.lapses.filter(|lapses| known != Some(*lapses)) {
             self.due.insert((lapses, Due::Lapse(subject.clone(), key)));
         }
     }

@@ -61,7 +61,8 @@ impl<'a> Working<'a> {
             Side::Committed => &mut account.committed,
         };
         *side = side.checked_add(amount).ok_or_else(|| Answer::AccountFull(key.clone()))?;
-        account.lapses = account.lapses.or(lapses);
+        // A catalog may have lengthened the window since.
+        account.lapses = account.lapses.max(lapses);
         account.total().ok_or_else(|| Answer::AccountFull(key.clone()))?;
         self.put(key, account);
         Ok(())

@@ -1,8 +1,10 @@
 //! When a cap starts anew: every window, in the zone of the subject.
 
+use genquota::proto::v1::DenialReason;
+
 use crate::ask::{images, instant, named, wait_until};
 use crate::catalogs::plans;
-use crate::harness::Server;
+use crate::harness::{Server, Setup};
 
 /// Fills a cap of a window at `now`, in a zone: it starts anew at `end` and not a millisecond before, and the denial says so.
 async fn starts_anew(window: &str, zone: &str, now: &str, end: &str) {
@@ -94,4 +96,22 @@ async fn a_held_unit_counts_in_the_window_it_was_held_in() {
     acme.committed(ask.key()).await;
     acme.held(&images(5)).await;
     acme.denied(&images(1)).await;
+}
+
+/// A week that begins where a day did has its account, which ended with the day: the cap started anew on Tuesday.
+#[tokio::test]
+async fn a_window_that_the_catalog_lengthens_does_not_start_anew_at_its_old_end() {
+    let capped = |per: &str| {
+        let caps = format!("{{few: {{of: requests, limit: 2, per: {per}}}}}");
+        plans(&[&format!("pro: {{allowances: [{{meter: units, amount: unlimited, per: subject}}], caps: {caps}}}")])
+    };
+    let server = Setup::new(&capped("day"), "2026-03-09T12:00:00Z").embedded().start().await;
+    server.customer("acme", "pro").await.used(&images(1)).await;
+    let server = server.restart(&capped("week")).await;
+    let acme = server.stranger("acme");
+    acme.used(&images(1)).await;
+    server.clock.set("2026-03-15T23:59:59Z");
+    acme.denied_for(&images(1), DenialReason::CapReached).await;
+    server.clock.set("2026-03-16T00:00:00Z");
+    acme.held(&images(1)).await;
 }
