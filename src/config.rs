@@ -262,6 +262,11 @@ fn check_together(config: &Config, origins: &BTreeMap<&'static str, Origin>, pro
         let key = if origins["reservation.ttl"] == Origin::Default { "reservation.ttl_max" } else { "reservation.ttl" };
         problems.push(wrong(key, text));
     }
+    if config.retention < ttl_max {
+        // A commit that is repeated after its id is forgotten finds nothing, and what was used would be recorded a second time.
+        let (kept, held) = (format_duration(config.retention), format_duration(ttl_max));
+        problems.push(wrong("retention", format!("below `reservation.ttl_max`: `{kept}` is shorter than `{held}`")));
+    }
 }
 
 #[cfg(test)]
@@ -393,8 +398,9 @@ mod tests {
 
     #[test]
     fn settings_that_contradict_each_other_are_refused() {
-        let table: [(&str, &[&str]); 4] = [
+        let table: [(&str, &[&str]); 5] = [
             ("reservation.ttl", &["3h"]),
+            ("retention", &["1h"]),
             ("reservation.ttl_max", &["1m"]),
             ("listen", &["127.0.0.1:1", "127.0.0.1:1"]),
             ("http", &["127.0.0.1:7070"]),

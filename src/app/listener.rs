@@ -91,14 +91,21 @@ impl Listener {
 /// Binds a unix socket, for the owner and group only. A socket that a dead process left is taken over, a live one is not.
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if UnixStream::connect(path).await.is_ok() {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket is there"));
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"));
         }
-        std::fs::remove_file(path)?;
+        Ok(_) | Err(_) => {}
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    // Under its name only once nobody else can connect to it.
+    let unready = path.with_file_name(format!(".{}", std::process::id()));
+    let _ = std::fs::remove_file(&unready);
+    let listener = UnixListener::bind(&unready)?;
+    std::fs::set_permissions(&unready, std::fs::Permissions::from_mode(0o660))?;
+    std::fs::rename(&unready, path)?;
     Ok(listener)
 }
 

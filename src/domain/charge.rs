@@ -164,6 +164,19 @@ pub(super) fn at_target(
     Err(ChargeError::Invalid(problems))
 }
 
+/// Prices a work at a target, without counting it.
+pub(super) fn priced_at(
+    catalog: &Catalog,
+    action: &Action,
+    target: Option<&Target>,
+    work: (&Work, &str),
+    now: Timestamp,
+) -> Result<AtTarget, ChargeError> {
+    let (work, field) = work;
+    let (priced, refused) = price(catalog, action, target, work, now).map_err(|error| InvalidField::of_work(error, field))?;
+    Ok(AtTarget { units: Micros::ZERO, priced, refused })
+}
+
 /// The price of a work, and whether the target is refused for want of one.
 fn price(catalog: &Catalog, action: &Action, target: Option<&Target>, work: &Work, now: Timestamp) -> Result<(Priced, bool), WorkError> {
     let unpriced = |tier: Option<&TierId>| Priced { cost: Micros::ZERO, tier: tier.cloned(), basis: CostBasis::None, from: None };

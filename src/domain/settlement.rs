@@ -11,7 +11,7 @@ use super::amount::Micros;
 use super::cap::CapOf;
 use super::cap::{CapAmounts, CapContext, charged_caps};
 use super::catalog::Catalog;
-use super::charge::{Charge, ChargeError, Opening, at_target, checked_action};
+use super::charge::{Charge, ChargeError, Opening, at_target, checked_action, priced_at};
 use super::condition::Circumstances;
 use super::ids::SubjectId;
 use super::ledger::{
@@ -225,8 +225,8 @@ fn book_cost(
         (None, None, _) => (&nothing, "work"),
     };
     let action = checked_action(catalog, &detail.action, work, field)?;
-    let price =
-        |target: Option<&super::ids::Target>| at_target(catalog, action, detail.plan.as_ref(), target, (work, field), detail.judged_at);
+    // What the provider bills need not be what the plan can count.
+    let price = |target: Option<&super::ids::Target>| priced_at(catalog, action, target, (work, field), detail.judged_at);
     let here = price(attempt.target.as_ref())?;
     let planned = if detail.planned_target == attempt.target { here.clone() } else { price(detail.planned_target.as_ref())? };
     // Work that has no price was made all the same: what was expected of the attempt is the best that is known, if anything was.

@@ -51,8 +51,8 @@ pub enum AccountKind {
     LevelCap,
 }
 
-/// Stands for a part that does not apply: no period, nobody in particular.
-const NOTHING: &str = "-";
+/// Stands for a part that does not apply: no period, nobody in particular. No id and no date can be this.
+const NOTHING: &str = "*";
 
 impl AccountKind {
     const ALL: [Self; 6] = [Self::Allowance, Self::AddOn, Self::Grant, Self::Overage, Self::FlowCap, Self::LevelCap];
@@ -200,7 +200,7 @@ mod tests {
     fn free_text_in_a_label_cannot_forge_another_key() {
         let cap = CapId::new("campaign").unwrap();
         let key = |values: &[&str]| AccountKey::cap(AccountKind::FlowCap, &cap, None, values.iter().copied());
-        assert_eq!(key(&["a|b", "c,d"]).as_str(), "fc|campaign|-|=a%7cb,c%2cd");
+        assert_eq!(key(&["a|b", "c,d"]).as_str(), "fc|campaign|*|=a%7cb,c%2cd");
         assert_ne!(key(&["a", "b"]), key(&["a,b"]));
         assert_ne!(key(&[""]), key(&[]));
         assert_eq!(AccountKey::parse("fc|a|b"), None);

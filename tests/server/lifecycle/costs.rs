@@ -3,7 +3,7 @@
 use genquota::proto::v1::{Attempt, AttemptReason, CostBasis, DenialReason, Outcome};
 
 use super::NOON;
-use crate::ask::{images, instant, named, outputs, target};
+use crate::ask::{ask, images, instant, item, named, outputs, seconds, target, work};
 use crate::catalogs::{monthly, plans};
 use crate::harness::Server;
 
@@ -157,4 +157,30 @@ async fn released_and_recorded_attempts_have_events_too() {
     assert_eq!(event.work, Some(outputs(2)));
     let first = acme.reservation(ask.key()).await.unwrap().attempts.remove(0);
     assert_eq!(first.cost, "0.08");
+}
+
+#[tokio::test]
+async fn billed_work_is_priced_and_need_not_be_what_the_plan_counts() {
+    let catalog = "\
+catalog: genquota/v1
+currency: USD
+default_plan: open
+meters: {credits: {title: Credits}}
+actions:
+  video.generate:
+    meter: credits
+    measures: [seconds, compute_seconds]
+    rules: [{per: seconds, rate: 1}]
+plans:
+  open: {allowances: [{meter: credits, amount: 100, per: subject}]}
+prices:
+  - {provider: fal, model: wan, tier: basic, components: [{per: compute_seconds, price: 0.01, assume: 30}]}
+";
+    let server = Server::start(catalog, NOON).await;
+    let acme = server.stranger("acme");
+    let ask = ask("video.generate", "fal/wan", seconds(&["5"]));
+    assert_eq!(acme.held(&ask).await.cost_reserved, "0.3");
+    let billed = work(vec![item(1, &[("compute_seconds", "42")], &[])]);
+    let settled = acme.commit(ask.key(), |request| request.billed_work = Some(billed)).await.unwrap().reservation.unwrap();
+    assert_eq!((settled.units_committed.as_str(), settled.cost_committed.as_str()), ("5", "0.42"));
 }
