@@ -22,6 +22,7 @@ use crate::store::{Store, StoreError};
 
 mod catalogs;
 mod error;
+mod judging;
 mod query;
 mod quote;
 mod record;

@@ -1,5 +1,6 @@
 //! `Quote`: what would this work count and cost at each of these targets, and would it be granted (C6)?
 
+use super::judging::Judging;
 use super::{ROUNDS_MAX, ReserveCommand, Service, ServiceError, view};
 use crate::domain::charge::{Charge, Opening};
 use crate::domain::denial::Denial;
@@ -54,11 +55,11 @@ impl Service {
 
     async fn offer(&self, command: &QuoteCommand, target: &Target) -> Result<Offer, ServiceError> {
         let reserve = as_reserve(command, target)?;
-        let mut now = self.clock.now();
+        let mut judging = Judging::new(self, &command.subject);
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
-            let view = view(&catalog, document.as_deref(), now)?;
+            let view = view(&catalog, document.as_deref(), judging.now)?;
             let ask = reserve.ask(&command.work);
             let charge = Charge::judge(&catalog, &view, &ask)?;
             let offer = |denial| Offer {
@@ -87,19 +88,14 @@ impl Service {
             match self.store.execute(charge.hold(opening, &view, self.rules.ttl), Urgency::Read).await? {
                 Answer::Done(_) => return Ok(offer(None)),
                 Answer::Denied(denied) => return Ok(offer(Some(judged.denial(&denied)?))),
-                Answer::StaleDocument => self.documents.invalidate(&command.subject),
-                Answer::StalePeriod { now: store_now } => now = store_now,
-                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
-                answer @ (Answer::Replayed(_) | Answer::IdReused(_) | Answer::StaleReservation(_)) => {
-                    return Err(ServiceError::unexpected(&answer));
-                }
+                answer => judging.anew(answer).await?,
             }
         }
         Err(ServiceError::Contended)
     }
 }
 
-/// The reserve that a quote asks about, under an id that no caller can have.
+/// The reserve that a quote asks about, under an id of its own.
 fn as_reserve(command: &QuoteCommand, target: &Target) -> Result<ReserveCommand, ServiceError> {
     let id = format!("quote:{}", uuid::Uuid::now_v7());
     let unusable = |error: crate::domain::ids::IdError| ServiceError::Internal(error.to_string());

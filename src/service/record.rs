@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, events_of, view};
 use crate::domain::balance::Snapshot;
 use crate::domain::charge::{Ask, Charge, Opening};
@@ -32,12 +33,11 @@ pub struct RecordCommand {
 impl Service {
     /// Books usage, always: what no source can pay is overage.
     pub async fn record_usage(&self, command: RecordCommand) -> Result<Settled, ServiceError> {
-        let mut now = self.clock.now();
-        let mut turn = None;
+        let mut judging = Judging::new(self, &command.subject);
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
-            let view = view(&catalog, document.as_deref(), now)?;
+            let view = view(&catalog, document.as_deref(), judging.now)?;
             let ask = Ask {
                 user: command.user.as_ref(),
                 action: &command.action,
@@ -52,12 +52,11 @@ impl Service {
                 // Another catalog may be in force since it was recorded.
                 Err(error) => match self.store.reservation(&command.subject, &command.id, Urgency::Settle).await? {
                     None => return Err(error.into()),
-                    Some(row) if row.opened_by == command.fingerprint => return self.recorded_before(command.subject, row, &view).await,
+                    Some(row) if row.opened_by == command.fingerprint => return self.recorded_before(&command.subject, row, &view).await,
                     Some(_) => return Err(ServiceError::IdReused("usage_id")),
                 },
             };
-            if charge.seat == Seat::Taken && turn.is_none() {
-                turn = Some(self.turn(&command.subject).await);
+            if charge.seat == Seat::Taken && judging.take_turn().await {
                 // Others may have been seated meanwhile.
                 continue;
             }
@@ -79,28 +78,20 @@ impl Service {
                     let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
                     let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
                     let balances = self.balance(&catalog, charge.action.meter(), &Sources::of_charge(&charge), &snapshot);
-                    let reservation = Reservation { subject: command.subject, row };
+                    let reservation = Reservation { subject: command.subject.clone(), row };
                     return Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false });
                 }
-                Answer::Replayed(row) => return self.recorded_before(command.subject, row, &view).await,
+                Answer::Replayed(row) => return self.recorded_before(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("usage_id")),
-                Answer::StaleDocument => {
-                    self.documents.invalidate(&command.subject);
-                    if turn.is_none() {
-                        turn = Some(self.turn(&command.subject).await);
-                    }
-                }
-                Answer::StalePeriod { now: store_now } => now = store_now,
-                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
-                answer @ (Answer::StaleReservation(_) | Answer::Denied(_)) => return Err(ServiceError::unexpected(&answer)),
+                answer => judging.anew(answer).await?,
             }
         }
         Err(ServiceError::Contended)
     }
 
-    async fn recorded_before(&self, subject: SubjectId, row: Arc<Row>, view: &View<'_>) -> Result<Settled, ServiceError> {
-        let balances = self.balances_of_row(&subject, &row, view).await?;
-        let reservation = Reservation { subject, row };
+    async fn recorded_before(&self, subject: &SubjectId, row: Arc<Row>, view: &View<'_>) -> Result<Settled, ServiceError> {
+        let balances = self.balances_of_row(subject, &row, view).await?;
+        let reservation = Reservation { subject: subject.clone(), row };
         Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::charge::{Ask, Charge, Opening};
@@ -60,12 +61,11 @@ impl Service {
     /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1).
     pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
         let mut work = command.work.clone();
-        let mut now = self.clock.now();
-        let mut turn = None;
+        let mut judging = Judging::new(self, &command.subject);
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
-            let view = view(&catalog, document.as_deref(), now)?;
+            let view = view(&catalog, document.as_deref(), judging.now)?;
             let ask = command.ask(&work);
             let charge = Charge::judge(&catalog, &view, &ask).map_err(ServiceError::from);
             let (ttl, charge) = match ServiceError::both(self.ttl(command.ttl), charge) {
@@ -79,8 +79,7 @@ impl Service {
                 }
                 return self.refuse(&command, &judged).await;
             }
-            if charge.seat == Seat::Taken && turn.is_none() {
-                turn = Some(self.turn(&command.subject).await);
+            if charge.seat == Seat::Taken && judging.take_turn().await {
                 // Others may have been seated meanwhile.
                 continue;
             }
@@ -102,15 +101,7 @@ impl Service {
                 },
                 Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
-                Answer::StaleDocument => {
-                    self.documents.invalidate(&command.subject);
-                    if turn.is_none() {
-                        turn = Some(self.turn(&command.subject).await);
-                    }
-                }
-                Answer::StalePeriod { now: store_now } => now = store_now,
-                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
-                answer @ Answer::StaleReservation(_) => return Err(ServiceError::unexpected(&answer)),
+                answer => judging.anew(answer).await?,
             }
         }
         Err(ServiceError::Contended)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view};
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::event::CostEvent;
@@ -48,7 +49,7 @@ enum Found {
 impl Service {
     /// Ends a reservation. What was really used is charged, never dropped (L3); a repeat gives the stored answer (L10).
     pub async fn settle(&self, command: SettleCommand) -> Result<Settled, ServiceError> {
-        let mut turn = None;
+        let mut judging = Judging::new(self, &command.subject);
         // Where it was seen here as held, that is taken for true: if it is not, the store says how it really is.
         let mut seen = self.recent.remove(&(command.subject.clone(), command.id.clone()));
         for _ in 0..ROUNDS_MAX {
@@ -63,7 +64,7 @@ impl Service {
             let current = self.catalogs.current();
             let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
             let document = self.cached_document(&command.subject).await?;
-            let now = view(&current, document.as_deref(), self.clock.now())?;
+            let now = view(&current, document.as_deref(), judging.now)?;
             let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
             let settlement = Settlement {
                 subject: &command.subject,
@@ -79,17 +80,10 @@ impl Service {
                 Answer::Done(done) => return self.settled(&command, &sources, keys, done),
                 // Somebody else changed it, or the subject, meanwhile: judge anew.
                 Answer::StaleReservation(Some(row)) => seen = Some(row),
-                Answer::StaleReservation(None) => return Err(ServiceError::ReservationNotFound(command.id)),
-                Answer::StaleDocument => {
-                    self.documents.invalidate(&command.subject);
+                Answer::StaleReservation(None) => return Err(ServiceError::ReservationNotFound(command.id.clone())),
+                answer => {
+                    judging.anew(answer).await?;
                     seen = Some(row);
-                    if turn.is_none() {
-                        turn = Some(self.turn(&command.subject).await);
-                    }
-                }
-                Answer::AccountFull(account) => return Err(ServiceError::account_full(&account)),
-                answer @ (Answer::Replayed(_) | Answer::IdReused(_) | Answer::StalePeriod { .. } | Answer::Denied(_)) => {
-                    return Err(ServiceError::unexpected(&answer));
                 }
             }
         }
