@@ -30,6 +30,9 @@ mod server;
 /// How long events are kept in the embedded store.
 const EVENT_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// What may still take time once the drain is over or its deadline has passed.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
 /// Where a started process listens: the addresses as bound, with real ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
@@ -127,7 +130,7 @@ impl App {
         let drained = tokio::time::timeout(deadline, drain).await;
         probes_stop.cancel();
         if let Some(probes) = probes {
-            let _ = tokio::time::timeout(Duration::from_secs(1), probes).await;
+            let _ = tokio::time::timeout(LAST_MOMENT, probes).await;
         }
         match drained {
             Ok(drained) => drained,
@@ -136,8 +139,11 @@ impl App {
                 tracing::warn!(deadline_s = deadline.as_secs(), "the drain's deadline has passed; what is still open is cut off");
                 servers.abort_all();
                 tasks.close();
-                let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
-                self.store.close().await;
+                let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;
+                if tokio::time::timeout(LAST_MOMENT, self.store.close()).await.is_err() {
+                    // A disk that hangs must not keep the process: dropped, the store would wait for it.
+                    std::mem::forget(self.store.clone());
+                }
                 Ok(())
             }
         }
