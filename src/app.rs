@@ -24,6 +24,7 @@ use crate::shutdown;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options};
 
+mod keeper;
 mod listener;
 mod server;
 
@@ -113,10 +114,12 @@ impl App {
         }
         let probes_stop = CancellationToken::new();
         let probes = self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), probes_stop.clone())));
+        let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.health.clone()));
         self.health.set_phase(Phase::Serving);
 
         stop.cancelled().await;
         self.health.set_phase(Phase::Draining);
+        keeper.abort();
         let drain = async {
             while let Some(served) = servers.join_next().await {
                 served??;

@@ -11,7 +11,7 @@ use super::catalog::Catalog;
 use super::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId, UserId};
 use super::ledger::{AccountKey, Carry, Fingerprint, Source};
 use super::period::{Anchor, Cadence, OutOfCalendar, Period};
-use super::plan::{AddOn, Allowance, AllowancePer, Plan, SourceKind, Terms};
+use super::plan::{Allowance, AllowancePer, Plan, SourceKind, Terms};
 use super::reservation::Labels;
 
 /// Administrative requests remembered per subject, so that a repeat is known. A caller that retries after 64 later changes is lost.
@@ -281,11 +281,6 @@ impl ActivePlan<'_> {
             reset_time: Some(period.end),
             expire_time: None,
         }))
-    }
-
-    /// The add-on of this plan with a name, if it offers one.
-    pub fn add_on(&self, id: &str) -> Option<&AddOn> {
-        self.terms.add_ons.iter().find(|add_on| add_on.id.as_str() == id)
     }
 }
 
