@@ -107,12 +107,7 @@ impl Action {
         }
     }
 
-    /// Refuses a measure or an attribute that the action does not declare (R10).
-    pub fn check(&self, work: &Work) -> Result<(), WorkError> {
-        self.problems(work).into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// Every measure and attribute of a work that the action does not declare.
+    /// Every measure and attribute of a work that the action does not declare (R10).
     pub fn problems(&self, work: &Work) -> Vec<WorkError> {
         let mut problems = Vec::new();
         for (index, item) in work.items.iter().enumerate() {

@@ -47,7 +47,9 @@ pub fn seconds(each: &[&str]) -> Work {
 /// The units of a work, after the check that a request goes through.
 pub fn count(catalog: &Catalog, action: &str, at: Option<&str>, work: &Work) -> Result<String, WorkError> {
     let action = &catalog.actions[action];
-    action.check(work)?;
+    if let Some(problem) = action.problems(work).into_iter().next() {
+        return Err(problem);
+    }
     let target = at.map(target);
     let tier = target.as_ref().and_then(|target| catalog.price_book.tier(target));
     let plan: Option<&PlanId> = None;
