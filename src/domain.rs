@@ -22,4 +22,5 @@ pub mod remedy;
 pub mod reservation;
 pub mod settlement;
 pub mod subject;
+pub mod summary;
 pub mod work;

@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod queue;
 pub mod record;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -45,18 +45,23 @@ impl CostEvent {
 
 /// The attempt that ended the reservation. An expiry is the ledger's doing: it closes the attempt that ran, at no cost known.
 pub fn closed_attempt(row: &Row) -> Attempt {
-    let last = row.detail.last_attempt().clone();
+    let last = row.detail.last_attempt();
     match row.state {
-        State::Expired => Attempt {
-            outcome: Some(Outcome::Expired),
-            units: Micros::ZERO,
-            cost: Micros::ZERO,
-            planned_cost: last.planned_cost.map(|_| Micros::ZERO),
-            basis: CostBasis::None,
-            end_time: row.settle_time,
-            ..last
-        },
-        State::Held | State::Committed | State::Released => last,
+        State::Expired => expired_attempt(last, row.settle_time),
+        State::Held | State::Committed | State::Released => last.clone(),
+    }
+}
+
+/// An attempt whose hold was given back by time alone: nothing is known of what it made or cost.
+pub fn expired_attempt(attempt: &Attempt, end_time: Option<Timestamp>) -> Attempt {
+    Attempt {
+        outcome: Some(Outcome::Expired),
+        units: Micros::ZERO,
+        cost: Micros::ZERO,
+        planned_cost: attempt.planned_cost.map(|_| Micros::ZERO),
+        basis: CostBasis::None,
+        end_time,
+        ..attempt.clone()
     }
 }
 

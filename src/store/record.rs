@@ -1,4 +1,4 @@
-//! Records: what the embedded store writes down, and the conversions to the domain's types and back.
+//! Records: what the stores write down, and the conversions to the domain's types and back.
 //!
 //! Encoding is exact and never fails, save for a time zone that has no text ([`has_text`] tells before). Decoding trusts nothing: a row
 //! that is not as this program would have written it is a [`RecordError`] that names the field, never a panic and never a default.
@@ -6,6 +6,7 @@
 use prost::Message;
 
 use crate::domain::ledger::{Account, Event, Row};
+use crate::domain::reservation::Detail;
 use crate::domain::subject::Document;
 
 mod document;
@@ -32,7 +33,7 @@ pub struct RecordError {
 }
 
 impl RecordError {
-    fn new(what: &'static str, problem: impl ToString) -> Self {
+    pub(super) fn new(what: &'static str, problem: impl ToString) -> Self {
         Self { what, problem: problem.to_string() }
     }
 
@@ -95,6 +96,14 @@ pub fn encode_row(row: &Row) -> Vec<u8> {
 
 pub fn decode_row(bytes: &[u8]) -> Result<Row, RecordError> {
     reservation::row(message(bytes)?)
+}
+
+pub fn encode_detail(detail: &Detail) -> Vec<u8> {
+    reservation::detail_out(detail).encode_to_vec()
+}
+
+pub fn decode_detail(bytes: &[u8]) -> Result<Detail, RecordError> {
+    reservation::detail(message(bytes)?)
 }
 
 pub fn encode_document(document: &Document) -> Vec<u8> {

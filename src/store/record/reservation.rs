@@ -65,7 +65,7 @@ fn leg(record: wire::Leg) -> Result<Leg, RecordError> {
     })
 }
 
-fn detail_out(detail: &Detail) -> wire::Detail {
+pub(super) fn detail_out(detail: &Detail) -> wire::Detail {
     wire::Detail {
         user: text_out(detail.user.as_ref(), UserId::as_str),
         generation: detail.generation.as_str().to_owned(),
@@ -84,7 +84,7 @@ fn detail_out(detail: &Detail) -> wire::Detail {
     }
 }
 
-fn detail(record: wire::Detail) -> Result<Detail, RecordError> {
+pub(super) fn detail(record: wire::Detail) -> Result<Detail, RecordError> {
     // A reservation opens with its first attempt; the policy relies on it.
     if record.attempts.is_empty() {
         return Err(RecordError::missing("detail.attempts"));

@@ -1,0 +1,304 @@
+//! One call of the script on one partition: its keys, its head, and what may become of it.
+//!
+//! Every call is safe to repeat: a transaction is known again by its id and expected version. So what may have run and was not heard of is
+//! asked once more, under the same id, when the connection is back; after that the caller is told that nobody knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::watch;
+
+use super::keys::Keys;
+use super::lineage::{Identity, Lineage};
+use super::link::{Failure, Link, LinkState};
+use super::reply::{Reply, ReplyError};
+use super::request::{Due, Needs, Operation};
+use super::row::{NOTHING, time_text};
+use super::script::Flavour;
+use super::Time;
+use crate::domain::ids::SubjectId;
+use crate::store::StoreError;
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+/// Most rounds of sweeping before a decision. Each takes the holds that are due first, 128 of them; a subject with more waits no longer.
+const SWEEPS_MAX: usize = 16;
+/// Keys of a partition that every call has.
+const FIXED_KEYS: usize = 3;
+
+/// Asks the partitions of one ledger.
+pub(super) struct Caller {
+    pub(super) link: Arc<Link>,
+    pub(super) keys: Keys,
+    pub(super) lineage: Lineage,
+    /// The connection under which the partitions were last found to be those that were seen.
+    pub(super) verified: watch::Sender<u64>,
+    pub(super) time: Time,
+    /// How long an ended reservation is remembered, in microseconds.
+    pub(super) retention: i64,
+    /// How long a call may wait for a lost connection to come back.
+    pub(super) patience: Duration,
+    /// The store's hour since 1970, as last heard.
+    pub(super) hour: AtomicI64,
+}
+
+/// Why there is no reply.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Certainly not carried out; a repeat may help.
+    #[error("{0}")]
+    NotApplied(String),
+    /// Certainly not carried out, and a repeat will not help before somebody acts.
+    #[error("{0}")]
+    Refused(String),
+    /// It may have been carried out.
+    #[error("no answer: {0}")]
+    Unknown(String),
+    #[error("{0}")]
+    Lost(Arc<str>),
+    /// A defect of the program, or damage.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+}
+
+impl From<Trouble> for StoreError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Lost(reason) => Self::DataLost { reason },
+            trouble => Self::Unavailable { reason: Arc::from(trouble.to_string()) },
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotApplied { retry: true, .. } => Self::NotApplied(failure.to_string()),
+            Failure::NotApplied { .. } | Failure::NoScript => Self::Refused(failure.to_string()),
+            Failure::Unknown { .. } => Self::Unknown(failure.to_string()),
+            Failure::Script { .. } => Self::Reply(ReplyError::Shape(failure.to_string())),
+        }
+    }
+}
+
+impl Caller {
+    /// One operation, with whatever must be swept before it.
+    pub(super) async fn ask(&self, partition: usize, flavour: Flavour, operation: &Operation) -> Result<Reply, Trouble> {
+        let mut repeated = false;
+        let mut sweeps = 0;
+        loop {
+            match self.one(partition, flavour, operation, sweeps >= SWEEPS_MAX).await {
+                Ok(reply) if reply.letter() == "S" => {
+                    let members: Vec<_> = reply.texts(2)?.into_iter().map(|member| (Due::Hold, member)).collect();
+                    self.sweep(partition, None, &members).await?;
+                    sweeps += 1;
+                }
+                Ok(reply) => return Ok(reply),
+                Err(Trouble::NotApplied(_) | Trouble::Unknown(_)) if !repeated && self.is_back().await => repeated = true,
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    /// Deals with what time has brought about. Says how many holds were given back.
+    pub(super) async fn sweep(&self, partition: usize, reached: Option<&str>, members: &[(Due, String)]) -> Result<u64, Trouble> {
+        let mut subjects: Vec<&str> = members.iter().filter_map(|(_, member)| member.split(' ').next()).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        let keys = self.keys.partition(partition);
+        let places: Vec<_> = members
+            .iter()
+            .filter_map(|(due, member)| {
+                let subject = member.split(' ').next()?;
+                let place = subjects.binary_search(&subject).ok()?;
+                Some((*due, FIXED_KEYS + 1 + place, member.as_str()))
+            })
+            .collect();
+        let operation = Operation::sweep(reached, &places);
+        let subjects: Vec<String> = subjects.into_iter().map(|subject| keys.subject(subject)).collect();
+        let replies = self.call(partition, Flavour::Always, &[&operation], subjects, true).await?;
+        let reply = single(replies)?;
+        if reply.letter() != "W" {
+            return Err(reply.wrong().into());
+        }
+        for member in reply.texts(3)? {
+            tracing::error!(partition, member, "a row of the store is damaged; it is left as it is");
+        }
+        Ok(reply.number(2)?)
+    }
+
+    /// Lays out a partition, or begins a generation of it. Tells the identity it has then, and its position.
+    pub(super) async fn lay_out(link: &Link, keys: &Keys, partition: usize, identity: Identity) -> Result<(String, u64, i64), Trouble> {
+        let names = keys.partition(partition);
+        let fixed = [names.meta.clone(), names.due.clone(), names.events.clone()];
+        let reply = single(run(link, Flavour::Always, &fixed, &[format!("A {identity}").into_bytes()]).await?)?;
+        let (sequence, time) = position(reply.text(2)?).ok_or_else(|| reply.wrong())?;
+        Ok((reply.text(1)?.to_owned(), sequence, time))
+    }
+
+    /// One operation on its own subject or partition.
+    pub(super) async fn one(&self, partition: usize, flavour: Flavour, operation: &Operation, swept: bool) -> Result<Reply, Trouble> {
+        let subject = operation.subject.as_ref().map(SubjectId::as_str);
+        let subjects = subject.map(|subject| self.keys.partition(partition).subject(subject)).into_iter().collect();
+        single(self.call(partition, flavour, &[operation], subjects, swept).await?)
+    }
+
+    /// Several operations in one call, one for each subject's key unless it is a sweep; their replies in order.
+    pub(super) async fn call(
+        &self,
+        partition: usize,
+        flavour: Flavour,
+        operations: &[&Operation],
+        subjects: Vec<String>,
+        swept: bool,
+    ) -> Result<Vec<Reply>, Trouble> {
+        self.wait_until_verified().await?;
+        self.call_unverified(partition, flavour, operations, subjects, swept).await
+    }
+
+    /// The same on a connection that may lead anywhere.
+    pub(super) async fn call_unverified(
+        &self,
+        partition: usize,
+        flavour: Flavour,
+        operations: &[&Operation],
+        subjects: Vec<String>,
+        swept: bool,
+    ) -> Result<Vec<Reply>, Trouble> {
+        let names = self.keys.partition(partition);
+        let needs = operations.iter().fold(Needs::default(), |needs, operation| needs.or(operation.needs));
+        for _ in 0..3 {
+            let mark = self.lineage.mark(partition);
+            if let Some(reason) = mark.fenced {
+                return Err(Trouble::Lost(reason));
+            }
+            let identity = self.lineage.identity();
+            let mut keys = vec![names.meta.clone(), names.due.clone(), names.events.clone()];
+            keys.extend(subjects.iter().cloned());
+            let hour = self.hour();
+            let mut place = |needed: bool, names: &[String]| {
+                if !needed {
+                    return 0;
+                }
+                keys.extend(names.iter().cloned());
+                keys.len() - names.len() + 1
+            };
+            let costs = place(needs.costs, &[names.costs(hour), names.costs(hour + 1)]);
+            let lapses = place(needs.lapses, std::slice::from_ref(&names.lapses));
+            let documented = place(needs.subjects, std::slice::from_ref(&names.subjects));
+            let given = match &self.time {
+                Time::Server => NOTHING.to_owned(),
+                Time::Given(clock) => time_text(clock.now()).to_string(),
+            };
+            let retention = self.retention;
+            let head = format!(
+                "{identity} {} {given} {retention} {costs} {hour} {lapses} {documented} {}",
+                mark.sequence,
+                u8::from(swept)
+            );
+            let mut arguments = vec![head.into_bytes()];
+            arguments.extend(operations.iter().enumerate().map(|(index, operation)| operation.argument(FIXED_KEYS + 1 + index)));
+            let replies = run(&self.link, flavour, &keys, &arguments).await?;
+            match replies.first().map(Reply::letter) {
+                Some("H") => self.heard(replies[0].number(1)?),
+                Some("G") => return Err(self.foreign(partition, &replies[0], identity)),
+                Some("B") => return Err(self.behind(partition, replies[0].number(1)?, mark.sequence)),
+                _ => {
+                    for (sequence, time) in replies.iter().filter_map(Reply::position) {
+                        self.lineage.seen(partition, identity.generation, sequence, time);
+                        self.heard(time);
+                    }
+                    return Ok(replies);
+                }
+            }
+        }
+        Err(Trouble::NotApplied("the store's clock jumps".to_owned()))
+    }
+
+    /// Fences a partition, with a loud signal, once.
+    pub(super) fn lost(&self, partition: usize, reason: &str) -> Trouble {
+        if self.lineage.fence(partition, reason) {
+            tracing::error!(partition, reason, "the store has lost data; nothing is decided on this partition until that is accepted");
+        }
+        Trouble::Lost(Arc::from(reason))
+    }
+
+    fn foreign(&self, partition: usize, reply: &Reply, asked_as: Identity) -> Trouble {
+        match reply.text(1).ok().map(str::parse::<Identity>) {
+            // An administrator has begun a new generation, or this process has while the call was on its way.
+            Some(Ok(found)) if found.id == asked_as.id && found.generation != asked_as.generation => {
+                if found.generation > self.lineage.identity().generation {
+                    return self.lost(partition, &format!("it is in generation {} now", found.generation));
+                }
+                Trouble::NotApplied("the ledger begins a new generation".to_owned())
+            }
+            Some(Ok(found)) => self.lost(partition, &format!("it is of another ledger: {found}")),
+            Some(Err(_)) | None => self.lost(partition, "it came back empty"),
+        }
+    }
+
+    fn behind(&self, partition: usize, found: u64, seen: u64) -> Trouble {
+        self.lost(partition, &format!("its last change is number {found}, and number {seen} was seen"))
+    }
+
+    /// The store told its time, in microseconds.
+    fn heard(&self, time: i64) {
+        self.hour.store(time.div_euclid(HOUR_MICROS), Ordering::Relaxed);
+    }
+
+    fn hour(&self) -> i64 {
+        match &self.time {
+            Time::Server => self.hour.load(Ordering::Relaxed),
+            Time::Given(clock) => time_text(clock.now()).div_euclid(HOUR_MICROS),
+        }
+    }
+
+    /// Waits for the connection, as long as a caller may be kept waiting.
+    async fn is_back(&self) -> bool {
+        let mut state = self.link.state();
+        let up = state.wait_for(|state| matches!(state, LinkState::Up { .. }));
+        matches!(tokio::time::timeout(self.patience, up).await, Ok(Ok(_)))
+    }
+
+    /// Nothing is asked on a new connection before it is known to lead to the ledger that was seen.
+    async fn wait_until_verified(&self) -> Result<(), Trouble> {
+        let LinkState::Up { epoch } = *self.link.state().borrow() else { return Ok(()) };
+        if *self.verified.borrow() >= epoch {
+            return Ok(());
+        }
+        let mut verified = self.verified.subscribe();
+        let done = verified.wait_for(|verified| *verified >= epoch);
+        match tokio::time::timeout(self.patience, done).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Trouble::NotApplied("the store is being verified".to_owned())),
+        }
+    }
+}
+
+/// Runs the script. A server that does not know it is sent the text.
+pub(super) async fn run(link: &Link, flavour: Flavour, keys: &[String], arguments: &[Vec<u8>]) -> Result<Vec<Reply>, Trouble> {
+    let value = match link.call(&flavour.command(true, keys, arguments)).await {
+        Err(Failure::NoScript) => link.call(&flavour.command(false, keys, arguments)).await?,
+        value => value?,
+    };
+    let Value::Array(replies) = value else { return Err(ReplyError::Shape(format!("{value:?}")).into()) };
+    let reply = |value| match value {
+        Value::Array(parts) => Ok(Reply(parts)),
+        other => Err(ReplyError::Shape(format!("{other:?}")).into()),
+    };
+    replies.into_iter().map(reply).collect()
+}
+
+fn single(mut replies: Vec<Reply>) -> Result<Reply, Trouble> {
+    match (replies.pop(), replies.pop()) {
+        (Some(reply), None) => Ok(reply),
+        _ => Err(ReplyError::Shape("another number of replies than of operations".to_owned()).into()),
+    }
+}
+
+/// A position as the script writes it: a number and a time.
+pub(super) fn position(text: &str) -> Option<(u64, i64)> {
+    let (sequence, time) = text.split_once(' ')?;
+    Some((sequence.parse().ok()?, time.parse().ok()?))
+}

@@ -1,0 +1,100 @@
+//! The guard of a ledger's lineage: makes sure, after every new connection, that it leads to the ledger that was seen, and ends a fence
+//! when a new generation begins (W3).
+//!
+//! A loss is accepted by an administrator (`genquota store accept-loss`), or by this process where that is its declared policy. Either
+//! way it begins a new generation in every partition, so that no process goes on under the old one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+
+use super::caller::{Caller, Trouble};
+use super::keys::Keys;
+use super::lineage::{Identity, NoIdentity};
+use super::link::{Link, LinkState};
+use super::request::Operation;
+use super::script::Flavour;
+use super::{OnLoss, Texts};
+
+/// How often a fence is looked at again, and a connection that could not be verified.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Guards for as long as it is polled.
+pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, texts: Arc<Texts>) {
+    let mut state = caller.link.state();
+    loop {
+        let now = state.borrow_and_update().clone();
+        if let LinkState::Up { epoch } = now {
+            if *caller.verified.borrow() < epoch {
+                match verify(&caller).await {
+                    Ok(()) => {
+                        caller.verified.send_replace(epoch);
+                    }
+                    Err(trouble) => tracing::warn!(%trouble, "the store cannot be verified yet"),
+                }
+            }
+            if !caller.lineage.fenced().is_empty()
+                && let Err(trouble) = end_fence(&caller, on_loss, &texts).await
+            {
+                tracing::warn!(%trouble, "the loss cannot be dealt with yet");
+            }
+        }
+        // The link is gone with the store: nothing is left to guard.
+        if let Ok(Err(_)) = tokio::time::timeout(INTERVAL, state.changed()).await {
+            return;
+        }
+    }
+}
+
+/// Asks every partition whether its last change that was seen is still there. Those where it is not are fenced.
+async fn verify(caller: &Caller) -> Result<(), Trouble> {
+    let checks = (0..caller.keys.count()).map(|partition| async move {
+        let mark = caller.lineage.mark(partition);
+        if mark.fenced.is_some() {
+            return Ok(());
+        }
+        let operation = Operation::verify(mark.sequence, mark.time);
+        let replies = match caller.call_unverified(partition, Flavour::Always, &[&operation], Vec::new(), true).await {
+            Err(Trouble::Lost(_)) => return Ok(()),
+            replies => replies?,
+        };
+        let found = replies.first().and_then(|reply| reply.text(1).ok()).unwrap_or_default();
+        if mark.sequence > 0 && !matches!(found, "same" | "trimmed") {
+            let reason = format!("change number {} is not the one that was seen", mark.sequence);
+            let _ = caller.lost(partition, &reason);
+        }
+        Ok::<(), Trouble>(())
+    });
+    try_join_all(checks).await.map(|_| ())
+}
+
+/// Goes on under a new generation, if there is one or this process may begin it.
+async fn end_fence(caller: &Caller, on_loss: OnLoss, texts: &Texts) -> Result<(), Trouble> {
+    let current = caller.lineage.identity();
+    let found = read_identity(&caller.link, &caller.keys).await?;
+    let next = match found {
+        Some(found) if found.id != current.id => return Ok(()),
+        Some(found) if found.generation > current.generation => found,
+        _ if on_loss == OnLoss::Accept => begin_generation(&caller.link, &caller.keys, current.next_generation()).await?,
+        _ => return Ok(()),
+    };
+    caller.lineage.adopt(next);
+    texts.keep_again(caller).await?;
+    tracing::warn!(generation = next.generation, "the store's loss is accepted; counting goes on from what is there");
+    Ok(())
+}
+
+/// The identity that the store keeps, if it keeps one.
+pub(super) async fn read_identity(link: &Link, keys: &Keys) -> Result<Option<Identity>, Trouble> {
+    let value = link.call(redis::cmd("HGET").arg(keys.genesis()).arg("identity")).await?;
+    let text: Option<String> = redis::from_redis_value(value).map_err(|problem| Trouble::Refused(problem.to_string()))?;
+    text.map(|text| text.parse().map_err(|problem: NoIdentity| Trouble::Refused(problem.to_string()))).transpose()
+}
+
+/// Begins a generation in every partition, then says so in the genesis. Safe to repeat, and for several at once.
+pub(super) async fn begin_generation(link: &Link, keys: &Keys, identity: Identity) -> Result<Identity, Trouble> {
+    try_join_all((0..keys.count()).map(|partition| Caller::lay_out(link, keys, partition, identity))).await?;
+    link.call(redis::cmd("HSET").arg(keys.genesis()).arg("identity").arg(identity.to_string()).arg("ready").arg(1)).await?;
+    Ok(identity)
+}

@@ -1,0 +1,118 @@
+//! Where things lie in Redis: the one place that makes keys.
+//!
+//! A key is `{gq<instance>:<partition>}` and a name. The braces are the hash tag, so that everything one decision touches lies in one slot
+//! of a cluster. What goes into a key was checked where it entered: names of instances and ids hold neither braces nor blanks.
+
+use crate::domain::ids::SubjectId;
+
+/// Keys of one ledger.
+#[derive(Debug)]
+pub(super) struct Keys {
+    instance: Box<str>,
+    partitions: Vec<PartitionKeys>,
+}
+
+/// Keys of one partition, made once.
+#[derive(Debug)]
+pub(super) struct PartitionKeys {
+    tag: String,
+    pub(super) meta: String,
+    pub(super) due: String,
+    pub(super) events: String,
+    pub(super) lapses: String,
+    pub(super) subjects: String,
+}
+
+impl Keys {
+    /// `instance` is a checked name, `partitions` above zero.
+    pub(super) fn new(instance: &str, partitions: u32) -> Self {
+        let partition = |number| {
+            let tag = format!("{{gq{instance}:{number}}}");
+            let key = |name: &str| format!("{tag}{name}");
+            PartitionKeys {
+                meta: key("meta"),
+                due: key("due"),
+                events: key("events"),
+                lapses: key("lapses"),
+                subjects: key("subjects"),
+                tag,
+            }
+        };
+        Self { instance: instance.into(), partitions: (0..partitions).map(partition).collect() }
+    }
+
+    /// Who the ledger is: a hash with its `identity`, and `ready` once every partition has been laid out.
+    pub(super) fn genesis(&self) -> String {
+        format!("{{gq{}}}genesis", self.instance)
+    }
+
+    /// A hash of catalogs by version.
+    pub(super) fn catalogs(&self) -> String {
+        format!("{{gq{}}}catalogs", self.instance)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.partitions.len()
+    }
+
+    pub(super) fn partition(&self, number: usize) -> &PartitionKeys {
+        &self.partitions[number]
+    }
+
+    /// The partition of a subject: the same in every process and every version of the program.
+    pub(super) fn partition_of(&self, subject: &SubjectId) -> usize {
+        let below = fnv1a(subject.as_str().as_bytes()) % self.partitions.len() as u64;
+        usize::try_from(below).expect("below the number of partitions")
+    }
+}
+
+impl PartitionKeys {
+    /// A subject's hash: `v` and `d` its document, `a:<account>` its accounts, `r:<id>` its reservations.
+    pub(super) fn subject(&self, subject: &str) -> String {
+        format!("{}s:{subject}", self.tag)
+    }
+
+    /// Sums of what ended in one hour since 1970.
+    pub(super) fn costs(&self, hour: i64) -> String {
+        format!("{}costs:{hour}", self.tag)
+    }
+}
+
+/// FNV-1a of 64 bits, folded once more so that ids which differ in their last byte alone spread too.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    hash ^ (hash >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_of_a_partition_shares_its_hash_tag() {
+        let keys = Keys::new("main", 8);
+        let subject = SubjectId::new("acme").unwrap();
+        let partition = keys.partition(keys.partition_of(&subject));
+        for key in [&partition.meta, &partition.due, &partition.events, &partition.subject("acme"), &partition.costs(7)] {
+            assert!(key.starts_with(&partition.tag) && key.matches('{').count() == 1, "{key}");
+        }
+        assert_eq!(keys.partition(3).subject("acme"), "{gqmain:3}s:acme");
+    }
+
+    #[test]
+    fn a_subject_stays_in_its_partition_in_every_version() {
+        let keys = Keys::new("main", 64);
+        let of = |name: &str| keys.partition_of(&SubjectId::new(name).unwrap());
+        assert_eq!([of("acme"), of("user-1"), of("user-2"), of("0193b2c4-7d1e-7000-8000-000000000000")], [0; 4]);
+    }
+
+    #[test]
+    fn subjects_spread_evenly() {
+        let keys = Keys::new("main", 64);
+        let mut subjects = [0; 64];
+        for number in 0..6400 {
+            subjects[keys.partition_of(&SubjectId::new(&format!("user-{number}")).unwrap())] += 1;
+        }
+        assert!(subjects.iter().all(|count| (50..200).contains(count)), "{subjects:?}");
+    }
+}
