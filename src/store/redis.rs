@@ -164,10 +164,14 @@ impl RedisStore {
     /// Opens the ledger of an instance, and lays it out if there is none.
     pub async fn open(link: Arc<Link>, options: Options) -> Result<Self, OpenError> {
         let keys = Keys::new(&options.instance, options.partitions);
-        let identity = identity_of(&link, &keys, &options).await?;
+        let (identity, ready) = genesis(&link, &keys, &options).await?;
         let lineage = Lineage::new(identity);
-        let positions = (0..keys.count()).map(|partition| Caller::lay_out(&link, &keys, partition, identity));
-        for (partition, (found, sequence, _)) in try_join_all(positions).await?.into_iter().enumerate() {
+        for (partition, found) in guard::positions(&link, &keys).await?.into_iter().enumerate() {
+            let (found, sequence) = match found {
+                None if ready => return Err(OpenError::Lost(format!("partition {partition} is not there any more"))),
+                None => Caller::lay_out(&link, &keys, partition, identity).await?,
+                Some(found) => found,
+            };
             if found != identity.to_string() {
                 return Err(OpenError::Lost(format!("partition {partition} is of {found}, the ledger is {identity}")));
             }
@@ -349,30 +353,32 @@ impl Texts {
     }
 }
 
-/// The identity to work under: the one that is there, or a new one where there never was any.
-async fn identity_of(link: &Link, keys: &Keys, options: &Options) -> Result<Identity, OpenError> {
-    let mine = |found: &Identity| options.known.as_ref().is_none_or(|known| *known == found.id.to_string());
-    if let Some(found) = guard::read_identity(link, keys).await? {
-        if found.layout != LAYOUT {
-            return Err(OpenError::Layout { found: found.layout });
+/// The identity to work under, and whether every partition was laid out under it: the one that is there, or a new one where there never
+/// was any.
+async fn genesis(link: &Link, keys: &Keys, options: &Options) -> Result<(Identity, bool), OpenError> {
+    if guard::read_genesis(link, keys).await?.is_none() {
+        if let Some(known) = &options.known {
+            return Err(OpenError::Lost(format!("ledger {known} is not there any more")));
         }
-        if found.partitions != options.partitions {
-            return Err(OpenError::Partitions { found: found.partitions, asked: options.partitions });
+        if let Some(partition) = guard::positions(link, keys).await?.iter().position(Option::is_some) {
+            return Err(OpenError::Lost(format!("its genesis is gone, and partition {partition} is still there")));
         }
-        if !mine(&found) {
-            return Err(OpenError::Lost(format!("it is ledger {} now", found.id)));
-        }
-        return Ok(found);
+        let new = Identity::new(options.partitions).to_string();
+        // Somebody else may be first.
+        link.call(redis::cmd("HSETNX").arg(keys.genesis()).arg("identity").arg(new)).await.map_err(Trouble::from)?;
     }
-    if let Some(known) = &options.known {
-        return Err(OpenError::Lost(format!("ledger {known} is not there any more")));
+    let found = guard::read_genesis(link, keys).await?;
+    let (found, ready) = found.ok_or_else(|| OpenError::Lost("its genesis was gone as soon as it was written".to_owned()))?;
+    if found.layout != LAYOUT {
+        return Err(OpenError::Layout { found: found.layout });
     }
-    let new = Identity::new(options.partitions);
-    let claim = redis::cmd("HSETNX").arg(keys.genesis()).arg("identity").arg(new.to_string()).to_owned();
-    link.call(&claim).await.map_err(Trouble::from)?;
-    // Somebody else may have been first.
-    let found = guard::read_identity(link, keys).await?;
-    found.ok_or_else(|| OpenError::Lost("it was gone as soon as it was laid out".to_owned()))
+    if found.partitions != options.partitions {
+        return Err(OpenError::Partitions { found: found.partitions, asked: options.partitions });
+    }
+    if options.known.as_ref().is_some_and(|known| *known != found.id.to_string()) {
+        return Err(OpenError::Lost(format!("it is ledger {} now", found.id)));
+    }
+    Ok((found, ready))
 }
 
 fn broken(problem: ReplyError) -> StoreError {

@@ -6,7 +6,10 @@ mod contract;
 mod crash;
 mod embedded;
 mod fixtures;
+#[path = "../lab/mod.rs"]
+mod lab;
 mod medium;
+mod shared;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -56,6 +59,14 @@ macro_rules! on_every_store {
             $(#[tokio::test]
             async fn $behaviour() {
                 crate::contract::$behaviour(crate::memory()).await;
+            })+
+        }
+
+        mod redis_store {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let server = crate::shared::server(crate::lab::Kind::Redis7);
+                crate::contract::$behaviour(crate::shared::bench(&server.url()).await).await;
             })+
         }
 

@@ -128,13 +128,13 @@ impl Caller {
         Ok(reply.number(2)?)
     }
 
-    /// Lays out a partition, or begins a generation of it. Tells the identity it has then, and its position.
-    pub(super) async fn lay_out(link: &Link, keys: &Keys, partition: usize, identity: Identity) -> Result<(String, u64, i64), Trouble> {
+    /// Lays out a partition, or begins a generation of it. Tells the identity it has then, and its last change.
+    pub(super) async fn lay_out(link: &Link, keys: &Keys, partition: usize, identity: Identity) -> Result<(String, u64), Trouble> {
         let names = keys.partition(partition);
         let fixed = [names.meta.clone(), names.due.clone(), names.events.clone()];
         let reply = single(run(link, Flavour::Always, &fixed, &[format!("A {identity}").into_bytes()]).await?)?;
-        let (sequence, time) = position(reply.text(2)?).ok_or_else(|| reply.wrong())?;
-        Ok((reply.text(1)?.to_owned(), sequence, time))
+        let (sequence, _) = position(reply.text(2)?).ok_or_else(|| reply.wrong())?;
+        Ok((reply.text(1)?.to_owned(), sequence))
     }
 
     /// One operation on its own subject or partition.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use super::caller::{Caller, Trouble};
+use super::caller::{Caller, Trouble, position};
 use super::keys::Keys;
 use super::lineage::{Identity, NoIdentity};
 use super::link::{Link, LinkState};
@@ -72,7 +72,7 @@ async fn verify(caller: &Caller) -> Result<(), Trouble> {
 /// Goes on under a new generation, if there is one or this process may begin it.
 async fn end_fence(caller: &Caller, on_loss: OnLoss, texts: &Texts) -> Result<(), Trouble> {
     let current = caller.lineage.identity();
-    let found = read_identity(&caller.link, &caller.keys).await?;
+    let found = read_genesis(&caller.link, &caller.keys).await?.map(|(identity, _)| identity);
     let next = match found {
         Some(found) if found.id != current.id => return Ok(()),
         Some(found) if found.generation > current.generation => found,
@@ -85,11 +85,33 @@ async fn end_fence(caller: &Caller, on_loss: OnLoss, texts: &Texts) -> Result<()
     Ok(())
 }
 
-/// The identity that the store keeps, if it keeps one.
-pub(super) async fn read_identity(link: &Link, keys: &Keys) -> Result<Option<Identity>, Trouble> {
-    let value = link.call(redis::cmd("HGET").arg(keys.genesis()).arg("identity")).await?;
-    let text: Option<String> = redis::from_redis_value(value).map_err(|problem| Trouble::Refused(problem.to_string()))?;
-    text.map(|text| text.parse().map_err(|problem: NoIdentity| Trouble::Refused(problem.to_string()))).transpose()
+/// The identity that the store keeps, if it keeps one, and whether every partition was laid out under it.
+pub(super) async fn read_genesis(link: &Link, keys: &Keys) -> Result<Option<(Identity, bool)>, Trouble> {
+    let value = link.call(redis::cmd("HMGET").arg(keys.genesis()).arg("identity").arg("ready")).await?;
+    let (identity, ready): (Option<String>, Option<String>) = read(value)?;
+    let identity = identity.map(|text| text.parse().map_err(|problem: NoIdentity| Trouble::Refused(problem.to_string()))).transpose()?;
+    Ok(identity.map(|identity| (identity, ready.is_some())))
+}
+
+/// Under which identity each partition is laid out, and the number of its last change; `None` for one that is not.
+pub(super) async fn positions(link: &Link, keys: &Keys) -> Result<Vec<Option<(String, u64)>>, Trouble> {
+    let read_one = |partition| async move {
+        let meta = &keys.partition(partition).meta;
+        let value = link.call(redis::cmd("HMGET").arg(meta).arg("genesis").arg("position")).await?;
+        let found: (Option<String>, Option<String>) = read(value)?;
+        Ok::<_, Trouble>(match found {
+            (Some(genesis), Some(text)) => {
+                let (sequence, _) = position(&text).ok_or_else(|| Trouble::Refused(format!("no position: `{text}`")))?;
+                Some((genesis, sequence))
+            }
+            _ => None,
+        })
+    };
+    try_join_all((0..keys.count()).map(read_one)).await
+}
+
+fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, Trouble> {
+    redis::from_redis_value(value).map_err(|problem| Trouble::Refused(problem.to_string()))
 }
 
 /// Begins a generation in every partition, then says so in the genesis. Safe to repeat, and for several at once.

@@ -33,7 +33,7 @@ impl Link {
     }
     pub async fn call(&self, command: &redis::Cmd) -> Result<redis::Value, Failure> {
         let mut connection = self.connection.clone();
-        match connection.send_packed_command(command).await {
+        match command.query_async(&mut connection).await {
             Ok(value) => Ok(value),
             Err(error) if error.code() == Some("NOSCRIPT") => Err(Failure::NoScript),
             Err(error) => Err(Failure::Script { message: error.to_string() }),
