@@ -57,17 +57,24 @@ pub struct Entry {
 pub struct Model {
     pub entries: Vec<Entry>,
     pub versions: BTreeMap<&'static str, u64>,
+    /// Now, which is never before the last change.
     time: Timestamp,
+    changed: Timestamp,
     retention: SignedDuration,
 }
 
 impl Model {
     pub fn new(retention: SignedDuration) -> Self {
-        Self { entries: Vec::new(), versions: BTreeMap::new(), time: Timestamp::MIN, retention }
+        Self { entries: Vec::new(), versions: BTreeMap::new(), time: Timestamp::MIN, changed: Timestamp::MIN, retention }
     }
 
     pub fn at(&mut self, now: Timestamp) {
-        self.time = self.time.max(now);
+        self.time = self.changed.max(now);
+    }
+
+    /// Something was changed now.
+    pub fn change_made(&mut self) {
+        self.changed = self.time;
     }
 
     /// What is set aside of an account, and what is used: summed up from all there ever was.
@@ -100,6 +107,7 @@ impl Model {
             Err(told) => return told,
         };
         if !dry {
+            self.change_made();
             let (held, used) = if state == State::Held { (parts, Parts::new()) } else { (Parts::new(), parts) };
             self.entries.push(Entry {
                 who,
@@ -161,6 +169,7 @@ impl Model {
             (entry.settled, entry.settled_by) = (self.time, Some(print));
         }
         self.entries[index] = entry;
+        self.change_made();
         told
     }
 
@@ -168,7 +177,10 @@ impl Model {
         for index in 0..self.entries.len() {
             self.expire_if_due(index);
             let entry = &mut self.entries[index];
-            entry.forgotten |= entry.state != State::Held && entry.settled + self.retention <= self.time;
+            if !entry.forgotten && entry.state != State::Held && entry.settled + self.retention <= self.time {
+                entry.forgotten = true;
+                self.change_made();
+            }
         }
     }
 
@@ -182,6 +194,7 @@ impl Model {
         let entry = &mut self.entries[index];
         if entry.state == State::Held && entry.deadline <= self.time {
             (entry.state, entry.version, entry.settled) = (State::Expired, entry.version + 1, self.time);
+            self.change_made();
         }
     }
 

@@ -204,18 +204,22 @@ impl Both {
     }
 
     fn document(&mut self, who: &'static str, stale: bool) -> (String, String) {
-        let version = self.model.versions.entry(who).or_default();
+        let mut version = self.model.versions.get(who).copied().unwrap_or_default();
         let document = Document::new(subject(who), fingerprint(who), start(), TimeZone::UTC);
         let answer = self.bank.execute(&Transaction {
             subject: subject(who),
-            judged_by: Some(*version + u64::from(stale)),
+            judged_by: Some(version + u64::from(stale)),
             valid: None,
             dry_run: false,
             document: Some(document.into()),
             step: None,
         });
-        *version += u64::from(!stale);
-        assert_eq!(self.bank.ledger.document(&subject(who)).map_or(0, |document| document.version), *version);
+        if !stale {
+            version += 1;
+            self.model.versions.insert(who, version);
+            self.model.change_made();
+        }
+        assert_eq!(self.bank.ledger.document(&subject(who)).map_or(0, |document| document.version), version);
         (told(&answer), if stale { "stale document" } else { "done" }.to_owned())
     }
 

@@ -10,6 +10,7 @@ mod fixtures;
 mod lab;
 mod medium;
 mod shared;
+mod twin;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
 //! Stores on real servers, as the contract wants them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use genquota::store::Store;
 use genquota::store::redis::{Address, Link, LinkOptions, Options, RedisStore, Time};
 
 use crate::fixtures::{OPTIONS, start};
-use crate::lab::{Kind, Server, Settings};
+use crate::lab::{Kind, Reply, Server, Settings};
 use crate::{Bench, Reopen};
 
 pub(crate) fn server(kind: Kind) -> Server {
@@ -32,9 +33,29 @@ pub(crate) async fn bench(url: &str) -> Bench {
     Bench { store, clock, reopen: Some(Box::new(reopen) as Reopen) }
 }
 
+pub(crate) async fn link(url: &str) -> Arc<Link> {
+    let options = LinkOptions { connect_timeout: Duration::from_secs(5), command_timeout: Duration::from_secs(5) };
+    Link::open(Address(url.to_owned()), options).await.unwrap()
+}
+
+/// The texts of a reply, in order.
+pub(crate) fn texts(reply: &Reply) -> Vec<String> {
+    let text = |reply: &Reply| String::from_utf8_lossy(&reply.clone().bytes()).into_owned();
+    reply.clone().array().iter().map(text).collect()
+}
+
+/// The entries of a stream: their ids and fields.
+pub(crate) fn entries(reply: &Reply) -> Vec<(String, BTreeMap<String, String>)> {
+    let entry = |reply: Reply| {
+        let [id, fields] = <[Reply; 2]>::try_from(reply.array()).unwrap();
+        let fields = texts(&fields).chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        (String::from_utf8(id.bytes()).unwrap(), fields)
+    };
+    reply.clone().array().into_iter().map(entry).collect()
+}
+
 async fn open(url: &str, clock: Arc<ManualClock>) -> RedisStore {
-    let link = LinkOptions { connect_timeout: Duration::from_secs(5), command_timeout: Duration::from_secs(5) };
-    let link = Link::open(Address(url.to_owned()), link).await.unwrap();
+    let link = link(url).await;
     let options = Options {
         partitions: 4,
         retention: OPTIONS.retention,

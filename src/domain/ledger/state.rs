@@ -21,7 +21,7 @@ pub struct Ledger {
     due: BTreeSet<(Timestamp, Due)>,
     /// Of the last event.
     sequence: u64,
-    /// The latest instant anything was asked at.
+    /// Of the last change.
     last_time: Timestamp,
     /// How long an ended reservation and its id are remembered.
     retention: SignedDuration,
@@ -69,7 +69,7 @@ impl Ledger {
 
     /// Decides a transaction at `now`, and carries it out if the answer is [`Answer::Done`] and it is no dry run.
     pub fn execute(&mut self, now: Timestamp, transaction: &Transaction, changes: &mut Changes) -> Answer {
-        let now = self.advance(now);
+        let now = self.not_before_last(now);
         if let Some(step) = &transaction.step {
             self.expire_if_due(&transaction.subject, &step.id, now, changes);
         }
@@ -82,11 +82,11 @@ impl Ledger {
 
     /// Expires holds, forgets ended reservations and lapsed accounts, at most [`Self::SWEEP_MAX`] of them. Says whether more are due.
     pub fn sweep(&mut self, now: Timestamp, changes: &mut Changes) -> bool {
-        let now = self.advance(now);
+        let now = self.not_before_last(now);
         for _ in 0..Self::SWEEP_MAX {
             match self.pop_due(now) {
                 Some(Due::Expire(subject, id)) => self.expire(&subject, &id, now, changes),
-                Some(Due::Forget(subject, id)) => self.forget(&subject, &id, changes),
+                Some(Due::Forget(subject, id)) => self.forget(&subject, &id, now, changes),
                 Some(Due::Lapse(subject, account)) => self.lapse(&subject, account, now, changes),
                 None => return false,
             }
@@ -96,7 +96,7 @@ impl Ledger {
 
     /// A reservation as it stands at `now`: one whose deadline has passed is expired first.
     pub fn reservation(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) -> Option<Arc<Row>> {
-        let now = self.advance(now);
+        let now = self.not_before_last(now);
         self.expire_if_due(subject, id, now, changes);
         self.subjects.get(subject)?.reservations.get(id).cloned()
     }
@@ -147,10 +147,9 @@ impl Ledger {
         self.subjects.iter().map(|(id, subject)| (id, &subject.accounts, &subject.reservations))
     }
 
-    /// Time never runs back, whatever the clock does (I15).
-    fn advance(&mut self, now: Timestamp) -> Timestamp {
-        self.last_time = self.last_time.max(now);
-        self.last_time
+    /// Time never runs back behind a change, whatever the clock does (I15).
+    fn not_before_last(&self, now: Timestamp) -> Timestamp {
+        self.last_time.max(now)
     }
 
     /// Checks a transaction against the present state and works out what it leads to. Reads only.
@@ -242,6 +241,7 @@ impl Ledger {
         changes: &mut Changes,
     ) -> u64 {
         self.sequence += 1;
+        self.last_time = time;
         changes.events.push(Event { sequence: self.sequence, time, kind, subject: subject.clone(), row, document });
         self.sequence
     }
@@ -276,9 +276,10 @@ impl Ledger {
         self.note(EventKind::Expired, subject, Some(expired), None, now, changes);
     }
 
-    fn forget(&mut self, subject: &SubjectId, id: &ReservationId, changes: &mut Changes) {
+    fn forget(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
         let Some(state) = self.subjects.get_mut(subject) else { return };
         if state.reservations.remove(id).is_some() {
+            self.last_time = now;
             changes.forgotten.push((subject.clone(), id.clone()));
         }
         self.drop_if_empty(subject);
@@ -297,6 +298,7 @@ impl Ledger {
             return;
         }
         self.put_account(subject, key.clone(), Account::default());
+        self.last_time = now;
         changes.accounts.push((subject.clone(), key, Account::default()));
         self.drop_if_empty(subject);
     }

@@ -1,0 +1,334 @@
+//! The script against its specification: random transactions put to a real server and to `domain/ledger`, which must answer alike, write
+//! the same events, and end with the same accounts, reservations and sums.
+//!
+//! One seed is one run, printed first. `GENQUOTA_TEST_SEED` repeats one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use genquota::clock::{Clock, ManualClock};
+use genquota::domain::event::CostEvent;
+use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, ReservationId, SubjectId, Target, TierId};
+use genquota::domain::ledger::{
+    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, EventKind, Expected, Ledger, Movement, Next, Row, Side, Source, State, Step,
+    Take, Transaction,
+};
+use genquota::domain::reservation::{Detail, Outcome};
+use genquota::domain::subject::Document;
+use genquota::domain::summary::{Tally, TallyKey};
+use genquota::store::redis::{Options, RedisStore, Time};
+use genquota::store::{Store, Urgency};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fixtures::{detail, fingerprint, micros, overage, start, subject};
+use crate::lab::{Kind, Server};
+use crate::shared;
+
+const OPERATIONS: usize = 10_000;
+const SUBJECTS: [&str; 3] = ["one", "two", "one-more"];
+const IDS: usize = 12;
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
+
+struct Twins {
+    random: Rng,
+    server: Server,
+    clock: Arc<ManualClock>,
+    ledger: Ledger,
+    changes: Changes,
+    store: RedisStore,
+}
+
+impl Twins {
+    async fn new(kind: Kind, seed: u64) -> Self {
+        let server = shared::server(kind);
+        let clock = Arc::new(ManualClock::at(start()));
+        let options = Options {
+            partitions: 1,
+            retention: RETENTION,
+            event_retention: SignedDuration::from_hours(24 * 365),
+            sweep_interval: Duration::from_secs(3600),
+            time: Time::Given(clock.clone()),
+            ..Options::new("twin")
+        };
+        let store = RedisStore::open(shared::link(&server.url()).await, options).await.unwrap();
+        Self { random: Rng::with_seed(seed), server, clock, ledger: Ledger::new(RETENTION), changes: Changes::default(), store }
+    }
+
+    /// One operation, put to both.
+    async fn step(&mut self, number: usize) {
+        self.pass_time();
+        // What time alone does is done first, on both sides.
+        while self.ledger.sweep(self.clock.now(), &mut self.changes) {}
+        self.store.sweep().await.unwrap();
+        let transaction = self.transaction(number);
+        let expected = self.ledger.execute(self.clock.now(), &transaction, &mut self.changes);
+        let found = self.store.execute(transaction.clone(), Urgency::Settle).await.unwrap();
+        assert_eq!(found, expected, "operation {number}: {transaction:#?}");
+    }
+
+    fn pass_time(&mut self) {
+        let step = match self.random.u32(..20) {
+            0 => SignedDuration::from_mins(self.random.i64(1..90)),
+            1 => -SignedDuration::from_secs(self.random.i64(1..600)),
+            2..8 => SignedDuration::from_millis(self.random.i64(0..20_000)),
+            _ => SignedDuration::ZERO,
+        };
+        self.clock.advance(step);
+    }
+
+    fn transaction(&mut self, number: usize) -> Transaction {
+        let subject = subject(self.pick(&SUBJECTS));
+        let id = ReservationId::new(&format!("r{}", self.random.usize(..IDS))).unwrap();
+        let document = self.ledger.document(&subject);
+        let version = document.as_ref().map_or(0, |document| document.version);
+        let now = self.clock.now();
+        let row = self.ledger.reservation(&subject, &id, now, &mut self.changes);
+        let writes = self.random.u32(..12) == 0;
+        let written = writes.then(|| Arc::new(Document::new(subject.clone(), fingerprint(9), now, TimeZone::UTC)));
+        Transaction {
+            subject: subject.clone(),
+            judged_by: match self.random.u32(..10) {
+                0 => Some(version + 1),
+                1..4 => None,
+                _ => Some(version),
+            },
+            valid: match self.random.u32(..10) {
+                0 => Some((now - SignedDuration::from_secs(9), now)),
+                1..4 => None,
+                _ => Some((now - SignedDuration::from_secs(9), now + SignedDuration::from_secs(3600))),
+            },
+            dry_run: self.random.u32(..12) == 0,
+            step: (!writes || self.random.bool()).then(|| self.reservation_step(number, id, row.as_deref())),
+            document: written,
+        }
+    }
+
+    fn reservation_step(&mut self, number: usize, id: ReservationId, row: Option<&Row>) -> Step {
+        let print = fingerprint(u8::try_from(number % 7).unwrap());
+        let expected = match row {
+            Some(_) if self.random.u32(..6) == 0 => Expected::Absent,
+            Some(row) if self.random.u32(..8) == 0 => Expected::Version(row.version + 1),
+            Some(row) => Expected::Version(row.version),
+            None if self.random.u32(..10) == 0 => Expected::Version(1),
+            None => Expected::Absent,
+        };
+        let held = row.is_some_and(|row| row.state == State::Held);
+        let (state, event, into) = match self.random.u32(..10) {
+            0..4 => (State::Held, EventKind::Reserved, Side::Reserved),
+            4..7 => (State::Committed, EventKind::Committed, Side::Committed),
+            7 => (State::Committed, EventKind::Recorded, Side::Committed),
+            8 => (State::Released, EventKind::Released, Side::Committed),
+            _ => (State::Held, EventKind::Extended, Side::Reserved),
+        };
+        let movement = if event == EventKind::Extended && held { Movement::Keep } else { Movement::Move { take: self.take(row), into } };
+        let ttl = (state == State::Held).then(|| SignedDuration::from_secs(self.random.i64(1..900)));
+        let detail = self.detail(state);
+        Step { id, fingerprint: print, expected, movement, next: Next { state, ttl, detail, event } }
+    }
+
+    fn take(&mut self, row: Option<&Row>) -> Take {
+        let grants = ["a", "b", "c", "d"].map(|name| AccountKey::grant(&GrantId::new(name).unwrap()));
+        let mut sources = Vec::new();
+        if let Some(row) = row.filter(|_| self.random.bool()) {
+            let own = row.legs.iter().filter(|leg| leg.account.kind().pays() && !leg.held.is_zero());
+            sources.extend(own.map(|leg| Source { at_most: Some(leg.held), ..Source::limited(leg.account.clone(), None) }));
+        }
+        for _ in 0..self.random.usize(..4) {
+            let account = self.pick(&grants);
+            let limit = (self.random.u32(..8) > 0).then(|| micros(self.random.i64(0..60)));
+            let at_most = (self.random.u32(..5) == 0).then(|| micros(self.random.i64(0..20)));
+            let carry = (self.random.u32(..5) == 0).then(|| Carry {
+                account: self.pick(&grants),
+                limit: micros(self.random.i64(0..40)),
+                cap: micros(self.random.i64(0..20)),
+            });
+            sources.push(Source { account, limit, at_most, carry });
+        }
+        let caps = (0..self.random.usize(..4)).map(|_| self.cap()).collect();
+        let units = match self.random.u32(..60) {
+            0 => 1_000_000_000_000_000,
+            1 => 999_999_999_999_000,
+            _ => self.random.i64(0..30),
+        };
+        Take { units: micros(units), sources, whole: self.random.u32(..5) == 0, overage: self.random.bool().then(overage), caps }
+    }
+
+    fn cap(&mut self) -> CapLeg {
+        let kind = if self.random.bool() { AccountKind::FlowCap } else { AccountKind::LevelCap };
+        let windowed = self.random.bool();
+        let hour = self.clock.now().as_second().div_euclid(1800) * 1800;
+        let window = windowed.then(|| Timestamp::from_second(hour).unwrap());
+        let name = CapId::new(self.pick(&["hourly", "spend"])).unwrap();
+        let value = self.pick(&["x|y", "z z"]);
+        CapLeg {
+            account: AccountKey::cap(kind, &name, window, [value].into_iter()),
+            amount: micros(self.random.i64(0..4)),
+            limit: (self.random.u32(..4) > 0).then(|| micros(self.random.i64(0..30))),
+            enforced: self.random.bool(),
+            lapses: window.map(|window| window + SignedDuration::from_secs(1800 + 600 * self.random.i64(0..2))),
+        }
+    }
+
+    fn detail(&mut self, state: State) -> Arc<Detail> {
+        let mut detail = (*detail(start())).clone();
+        let target = |name| Target { provider: ProviderId::new("acme").unwrap(), model: ModelId::new(name).unwrap() };
+        detail.planned_target = Some(target("fast"));
+        let attempt = &mut detail.attempts[0];
+        attempt.target = Some(target(if self.random.bool() { "fast" } else { "fine" }));
+        attempt.tier = self.random.bool().then(|| TierId::new("premium").unwrap());
+        attempt.planned_cost = self.random.bool().then(|| micros(self.random.i64(0..50)));
+        attempt.cost = micros(self.random.i64(0..50));
+        if state != State::Held {
+            attempt.outcome = Some(if state == State::Committed { Outcome::Accepted } else { Outcome::Failed });
+            attempt.units = micros(self.random.i64(0..50));
+            attempt.delivered = (state == State::Committed).then(|| detail.work.clone());
+        }
+        Arc::new(detail)
+    }
+
+    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.random.usize(..of.len())].clone()
+    }
+
+    /// Everything both have come to.
+    async fn compare_all(&mut self) {
+        while self.ledger.sweep(self.clock.now(), &mut self.changes) {}
+        self.store.sweep().await.unwrap();
+        for (subject, accounts, rows) in self.ledger.contents() {
+            let keys: Vec<_> = accounts.keys().cloned().collect();
+            let expected: Vec<_> = keys.iter().map(|key| accounts[key]).collect();
+            assert_eq!(self.store.accounts(subject, keys).await.unwrap(), expected, "{subject}");
+            for (id, row) in rows {
+                assert_eq!(self.store.reservation(subject, id, Urgency::Read).await.unwrap().as_ref(), Some(row));
+            }
+            assert_eq!(self.store.document(subject).await.unwrap(), self.ledger.document(subject));
+            self.compare_fields(subject, accounts.len() + rows.len());
+        }
+        self.compare_events();
+        self.compare_sums();
+    }
+
+    /// Nothing is kept that the ledger has not.
+    fn compare_fields(&self, subject: &SubjectId, expected: usize) {
+        let names = self.lines(&["HKEYS", &format!("{{gqtwin:0}}s:{subject}")]);
+        let own = names.iter().filter(|name| name.starts_with("a:") || name.starts_with("r:")).count();
+        assert_eq!(own, expected, "{subject}: {names:?}");
+        let held = self.ledger.contents().flat_map(|(_, _, rows)| rows.values()).filter(|row| row.state == State::Held).count();
+        assert_eq!(self.lines(&["ZRANGE", "{gqtwin:0}due", "0", "-1"]).len(), held);
+    }
+
+    /// One event for each change, in order, under the ledger's own number and time (I11, I12).
+    fn compare_events(&self) {
+        let events = self.server.ask(&["XRANGE", "{gqtwin:0}events", "-", "+"]).unwrap();
+        let found: Vec<(String, String, String)> = shared::entries(&events)
+            .into_iter()
+            .map(|(id, fields)| (id, fields["t"].clone(), fields["e"].lines().next().unwrap().to_owned()))
+            .collect();
+        let expected: Vec<_> = self
+            .changes
+            .events
+            .iter()
+            .map(|event| {
+                let kind = match event.kind {
+                    EventKind::Reserved => 'r',
+                    EventKind::Extended => 'x',
+                    EventKind::Committed => 'c',
+                    EventKind::Released => 'l',
+                    EventKind::Expired => 'e',
+                    EventKind::Recorded => 'u',
+                    EventKind::SubjectChanged => 's',
+                };
+                let id = event.row.as_ref().map_or("-", |row| row.id.as_str());
+                (format!("1-{}", event.sequence), event.time.as_microsecond().to_string(), format!("{kind} {} {id}", event.subject))
+            })
+            .collect();
+        assert_eq!(found.len(), expected.len());
+        for ((id, time, head), expected) in found.iter().zip(&expected) {
+            let (head, _document) = head.rsplit_once(' ').unwrap();
+            assert_eq!((id, time, head), (&expected.0, &expected.1, &*expected.2));
+        }
+    }
+
+    /// The sums by provider, model and tier are those of the events.
+    fn compare_sums(&self) {
+        let mut expected = BTreeMap::<String, [i64; 7]>::new();
+        for event in &self.changes.events {
+            let ended = event.row.as_ref().filter(|_| event.kind != EventKind::SubjectChanged);
+            let Some(event) = ended.and_then(|row| CostEvent::of_row(&event.subject, row)) else { continue };
+            let Tally { generations, attempts, outputs, failovers, units, cost, cost_shift_micros } =
+                Tally::of(event.detail(), &event.attempt);
+            let counts = [generations, attempts, outputs, failovers].map(|count| i64::try_from(count).unwrap());
+            let all = [counts[0], counts[1], counts[2], counts[3], units.get(), cost.get(), cost_shift_micros];
+            let sums = expected.entry(TallyKey::of(event.detail(), &event.attempt).to_string()).or_default();
+            for (sum, one) in sums.iter_mut().zip(all) {
+                *sum += one;
+            }
+        }
+        let mut found = BTreeMap::<String, [i64; 7]>::new();
+        for key in self.lines(&["KEYS", "{gqtwin:0}costs:*"]) {
+            let all = self.lines(&["HGETALL", &key]);
+            for pair in all.chunks(2) {
+                let sums = found.entry(pair[0].clone()).or_default();
+                for (sum, one) in sums.iter_mut().zip(pair[1].split(' ')) {
+                    *sum += one.parse::<i64>().unwrap();
+                }
+            }
+        }
+        assert_eq!(found, expected);
+    }
+
+    fn lines(&self, command: &[&str]) -> Vec<String> {
+        shared::texts(&self.server.ask(command).unwrap())
+    }
+}
+
+async fn run(kind: Kind) {
+    let seed = std::env::var("GENQUOTA_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("seed {seed}");
+    let mut twins = Twins::new(kind, seed).await;
+    let mut answers = BTreeMap::<&str, usize>::new();
+    for number in 0..OPERATIONS {
+        twins.step(number).await;
+    }
+    for event in &twins.changes.events {
+        *answers.entry(if event.kind == EventKind::Expired { "expired" } else { "done" }).or_default() += 1;
+    }
+    twins.compare_all().await;
+    // A run that hardly changes anything would prove nothing.
+    assert!(answers["done"] > OPERATIONS / 8 && answers["expired"] > 50, "{answers:?}");
+}
+
+#[tokio::test]
+async fn the_script_does_what_the_ledger_does_on_redis_7() {
+    run(Kind::Redis7).await;
+}
+
+/// Nobody sweeps: what is due of the subject itself is given back before each decision.
+#[tokio::test]
+async fn a_subject_that_is_asked_about_needs_no_sweeper() {
+    let seed = std::env::var("GENQUOTA_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("seed {seed}");
+    let mut twins = Twins::new(Kind::Redis7, seed).await;
+    let (mut expired, accounts) = (0, ["a", "b"].map(|name| AccountKey::grant(&GrantId::new(name).unwrap())));
+    for number in 0..1000 {
+        twins.clock.advance(SignedDuration::from_secs(twins.random.i64(0..60)));
+        while twins.ledger.sweep(twins.clock.now(), &mut twins.changes) {}
+        let take = Take {
+            units: micros(twins.random.i64(1..9)),
+            sources: accounts.iter().map(|account| Source::limited(account.clone(), Some(micros(20)))).collect(),
+            ..Take::default()
+        };
+        let mut hold = crate::fixtures::reserve("one", &format!("r{number}"), take);
+        hold.step.as_mut().unwrap().next.ttl = Some(SignedDuration::from_secs(twins.random.i64(1..300)));
+        let expected = twins.ledger.execute(twins.clock.now(), &hold, &mut twins.changes);
+        let found = twins.store.execute(hold, Urgency::Reserve).await.unwrap();
+        expired += usize::from(matches!(expected, Answer::Done(_)));
+        assert_eq!(found, expected, "{number}");
+        let kept = twins.store.accounts(&subject("one"), accounts.to_vec()).await.unwrap();
+        assert_eq!(kept, twins.ledger.accounts(&subject("one"), &accounts));
+    }
+    assert!(expired > 100, "{expired}");
+}
