@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use genquota::clock::ManualClock;
 use genquota::store::Store;
-use genquota::store::redis::{Address, Link, LinkOptions, Options, RedisStore, Time};
+use genquota::store::redis::{Link, LinkOptions, Options, RedisStore, Time};
 
 use crate::fixtures::{OPTIONS, start};
 use crate::lab::{Kind, Reply, Server, Settings};
@@ -34,8 +34,9 @@ pub(crate) async fn bench(url: &str) -> Bench {
 }
 
 pub(crate) async fn link(url: &str) -> Arc<Link> {
-    let options = LinkOptions { connect_timeout: Duration::from_secs(5), command_timeout: Duration::from_secs(5) };
-    Link::open(Address(url.to_owned()), options).await.unwrap()
+    let options =
+        LinkOptions { connect_timeout: Duration::from_secs(5), command_timeout: Duration::from_secs(5), ..LinkOptions::default() };
+    Link::open(url.parse().unwrap(), options).await.unwrap()
 }
 
 /// The texts of a reply, in order.
