@@ -18,7 +18,10 @@ pub struct Ledger {
     subjects: HashMap<SubjectId, Subject>,
     /// Subjects with a document, in order.
     documented: BTreeSet<SubjectId>,
-    due: BTreeSet<(Timestamp, Due)>,
+    /// Holds by their deadlines.
+    holds_due: BTreeSet<(Timestamp, Due)>,
+    /// What else time brings about. It waits for the holds: they free units, this frees memory.
+    rest_due: BTreeSet<(Timestamp, Due)>,
     /// Of the last event.
     sequence: u64,
     /// Of the last change.
@@ -120,7 +123,7 @@ impl Ledger {
 
     /// When time next brings something about.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        [&self.holds_due, &self.rest_due].into_iter().filter_map(|due| due.first()).map(|(at, _)| *at).min()
     }
 
     /// The number of the last event, and the instant before which nothing happens any more.
@@ -247,8 +250,9 @@ impl Ledger {
     }
 
     fn pop_due(&mut self, now: Timestamp) -> Option<Due> {
-        self.due.first().filter(|(at, _)| *at <= now)?;
-        self.due.pop_first().map(|(_, due)| due)
+        let is_due = |due: &BTreeSet<(Timestamp, Due)>| due.first().is_some_and(|(at, _)| *at <= now);
+        let first = if is_due(&self.holds_due) { &mut self.holds_due } else { &mut self.rest_due };
+        if is_due(first) { first.pop_first().map(|(_, due)| due) } else { None }
     }
 
     fn expire_if_due(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
@@ -294,7 +298,7 @@ impl Ledger {
         }
         if !account.reserved.is_zero() {
             let later = now.checked_add(SignedDuration::from_mins(10)).unwrap_or(Timestamp::MAX);
-            self.due.insert((later, Due::Lapse(subject.clone(), key)));
+            self.rest_due.insert((later, Due::Lapse(subject.clone(), key)));
             return;
         }
         self.put_account(subject, key.clone(), Account::default());
@@ -311,7 +315,7 @@ impl Ledger {
         }
         let known = state.accounts.insert(key.clone(), account).and_then(|before| before.lapses);
         if let Some(lapses) = account.lapses.filter(|lapses| known != Some(*lapses)) {
-            self.due.insert((lapses, Due::Lapse(subject.clone(), key)));
+            self.rest_due.insert((lapses, Due::Lapse(subject.clone(), key)));
         }
     }
 
@@ -324,9 +328,15 @@ impl Ledger {
     fn put_row(&mut self, subject: &SubjectId, row: Arc<Row>) {
         let state = self.subjects.entry(subject.clone()).or_default();
         if let Some(before) = state.reservations.insert(row.id.clone(), row.clone()) {
-            self.due.remove(&due_of(subject, &before, self.retention));
+            let due = due_of(subject, &before, self.retention);
+            self.dues_of(&before).remove(&due);
         }
-        self.due.insert(due_of(subject, &row, self.retention));
+        let due = due_of(subject, &row, self.retention);
+        self.dues_of(&row).insert(due);
+    }
+
+    fn dues_of(&mut self, row: &Row) -> &mut BTreeSet<(Timestamp, Due)> {
+        if row.state == State::Held { &mut self.holds_due } else { &mut self.rest_due }
     }
 
     fn drop_if_empty(&mut self, subject: &SubjectId) {

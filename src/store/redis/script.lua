@@ -656,8 +656,10 @@ local function lapse(key, subject, name)
     call('ZADD', KEYS[tonumber(lapses_at)], text(now + LAPSE_AGAIN), member)
   else
     call('ZREM', KEYS[tonumber(lapses_at)], member)
-    call('HDEL', key, 'a:' .. name)
-    changed = true
+    if account.stored then
+      call('HDEL', key, 'a:' .. name)
+      changed = true
+    end
   end
   return false
 end
