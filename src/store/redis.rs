@@ -198,8 +198,7 @@ impl RedisStore {
     fn start(caller: Arc<Caller>, options: &Options) -> Self {
         let (queue, waiting) = queue(options.queue_capacity);
         let (end, ended) = watch::channel(());
-        let bounds =
-            Bounds { calls: options.calls_in_flight.max(1), operations_per_call: options.transactions_per_call.max(1) };
+        let bounds = Bounds { calls: options.calls_in_flight.max(1), operations_per_call: options.transactions_per_call.max(1) };
         let driven = caller.clone();
         let driver = tokio::spawn(async move {
             driver::drive(waiting, driven, bounds).await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::watch;
 
+use super::Time;
 use super::keys::Keys;
 use super::lineage::{Identity, Lineage};
 use super::link::{Failure, Link, LinkState};
@@ -17,7 +18,6 @@ use super::reply::{Reply, ReplyError};
 use super::request::{Due, Needs, Operation};
 use super::row::{NOTHING, time_text};
 use super::script::Flavour;
-use super::Time;
 use crate::domain::ids::SubjectId;
 use crate::store::StoreError;
 
@@ -192,11 +192,7 @@ impl Caller {
                 Time::Given(clock) => time_text(clock.now()).to_string(),
             };
             let retention = self.retention;
-            let head = format!(
-                "{identity} {} {given} {retention} {costs} {hour} {lapses} {documented} {}",
-                mark.sequence,
-                u8::from(swept)
-            );
+            let head = format!("{identity} {} {given} {retention} {costs} {hour} {lapses} {documented} {}", mark.sequence, u8::from(swept));
             let mut arguments = vec![head.into_bytes()];
             arguments.extend(operations.iter().enumerate().map(|(index, operation)| operation.argument(FIXED_KEYS + 1 + index)));
             let replies = run(&self.link, flavour, &keys, &arguments).await?;

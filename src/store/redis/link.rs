@@ -7,12 +7,18 @@ pub struct Credentials;
 #[derive(Debug, Clone, Default)]
 pub struct TlsFiles;
 #[derive(Debug, Clone)]
-pub struct LinkOptions { pub connect_timeout: Duration, pub command_timeout: Duration }
+pub struct LinkOptions {
+    pub connect_timeout: Duration,
+    pub command_timeout: Duration,
+}
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LinkError(String);
 #[derive(Debug, Clone)]
-pub enum LinkState { Up { epoch: u64 }, Down { reason: Arc<str> } }
+pub enum LinkState {
+    Up { epoch: u64 },
+    Down { reason: Arc<str> },
+}
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
     #[error("{code}: {message}")]
@@ -24,7 +30,10 @@ pub enum Failure {
     #[error("{message}")]
     Script { message: String },
 }
-pub struct Link { connection: redis::aio::MultiplexedConnection, state: watch::Sender<LinkState> }
+pub struct Link {
+    connection: redis::aio::MultiplexedConnection,
+    state: watch::Sender<LinkState>,
+}
 impl Link {
     pub async fn open(address: Address, _options: LinkOptions) -> Result<Arc<Self>, LinkError> {
         let client = redis::Client::open(address.0).map_err(|e| LinkError(e.to_string()))?;
@@ -39,7 +48,9 @@ impl Link {
             Err(error) => Err(Failure::Script { message: error.to_string() }),
         }
     }
-    pub fn state(&self) -> watch::Receiver<LinkState> { self.state.subscribe() }
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
     pub async fn close(&self) {}
 }
 use super::Address;

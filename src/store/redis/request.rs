@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::row::{NOTHING, fingerprint_text, state_letter, time_text};
-use crate::domain::event::expired_attempt;
 use crate::domain::amount::Micros;
+use crate::domain::event::expired_attempt;
 use crate::domain::ids::SubjectId;
 use crate::domain::ledger::{CapLeg, EventKind, Expected, Movement, Next, Side, Source, State, Step, Take, Transaction};
 use crate::domain::reservation::{Attempt, Detail};
@@ -35,11 +35,7 @@ pub(super) struct Needs {
 
 impl Needs {
     pub(super) fn or(self, other: Self) -> Self {
-        Self {
-            costs: self.costs || other.costs,
-            lapses: self.lapses || other.lapses,
-            subjects: self.subjects || other.subjects,
-        }
+        Self { costs: self.costs || other.costs, lapses: self.lapses || other.lapses, subjects: self.subjects || other.subjects }
     }
 }
 
@@ -145,12 +141,10 @@ fn write_step(out: &mut String, step: &Step, tally_bytes: usize, detail_bytes: u
     let ttl = or_nothing(step.next.ttl.map(|ttl| ttl.as_micros().max(0)));
     let fingerprint = fingerprint_text(step.fingerprint);
     let (state, event) = (state_letter(step.next.state), event_letter(step.next.event));
-    let written =
-        writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {tally_bytes} {detail_bytes}", step.id).and_then(|()| {
-            match &step.movement {
-                Movement::Keep => Ok(()),
-                Movement::Move { take, .. } => write_take(out, take),
-            }
+    let written = writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {tally_bytes} {detail_bytes}", step.id)
+        .and_then(|()| match &step.movement {
+            Movement::Keep => Ok(()),
+            Movement::Move { take, .. } => write_take(out, take),
         });
     written.expect("writing to a string cannot fail");
 }

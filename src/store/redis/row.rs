@@ -123,7 +123,8 @@ impl Head {
     fn read(bytes: &[u8]) -> Result<(Self, usize, &[u8]), RecordError> {
         let (first, mut rest) = line(bytes)?;
         let parts: Vec<&str> = first.split(' ').collect();
-        let Ok([version, sequence, state_letter, create, deadline, settle, late, opened, settled, legs, tally]) = <[&str; 11]>::try_from(parts)
+        let Ok([version, sequence, state_letter, create, deadline, settle, late, opened, settled, legs, tally]) =
+            <[&str; 11]>::try_from(parts)
         else {
             return Err(RecordError::new("row", format!("has another first line: `{first}`")));
         };
@@ -160,7 +161,9 @@ fn present(text: &str) -> Option<&str> {
 fn leg_of(line: &str) -> Result<Leg, RecordError> {
     let wrong = || RecordError::new("leg", format!("is none: `{line}`"));
     let mut parts = line.split(' ');
-    let (Some(account), Some(held), Some(used), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };
+    let (Some(account), Some(held), Some(used), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong());
+    };
     Ok(Leg { account: AccountKey::parse(account).ok_or_else(wrong)?, held: micros(held)?, used: micros(used)? })
 }
 
