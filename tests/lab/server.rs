@@ -11,12 +11,15 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{Connection, Kind, Reply, wait_for};
+use super::{Authority, Certificate, Connection, Kind, Reply, wait_for};
 
 /// Of the log, what a failed test shows.
 const LOG_LINES_SHOWN: usize = 30;
 /// Starts on one server's behalf, each on another port: to lose one race is bad luck, to lose so many is another fault.
 const STARTS_MAX: usize = 10;
+
+/// After so long a node that says nothing is taken for dead: short for a test, long for a machine that does much else.
+const CLUSTER_NODE_TIMEOUT_MS: u32 = 1000;
 
 /// What a server keeps when it is killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +38,35 @@ pub(crate) enum Aof {
 pub(crate) struct Settings {
     aof: Aof,
     password: Option<String>,
+    role: Role,
+    tls: Option<Tls>,
     /// Lines of the configuration file: name and value.
     lines: Vec<(String, String)>,
+}
+
+/// Nothing but TLS on the port.
+#[derive(Clone, Debug)]
+struct Tls {
+    authority: Authority,
+    certificate: Certificate,
+    clients: Clients,
+}
+
+/// Whether a client must show a certificate of the authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clients {
+    Any,
+    Certified,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Alone,
+    /// One more port is for the other nodes.
+    ClusterNode,
+    /// It keeps no data; it watches those who do.
+    Sentinel,
 }
 
 impl Settings {
@@ -51,6 +81,26 @@ impl Settings {
         self
     }
 
+    /// TLS on the port, with a certificate of this authority. Redis 7 alone has it here.
+    pub(crate) fn tls(mut self, authority: &Authority, clients: Clients) -> Self {
+        self.tls = Some(Tls { authority: authority.clone(), certificate: authority.issue("server"), clients });
+        self
+    }
+
+    pub(super) fn cluster_node(mut self) -> Self {
+        self.role = Role::ClusterNode;
+        self
+    }
+
+    /// Of a sentinel that watches servers with these settings.
+    pub(super) fn of_sentinel(&self) -> Self {
+        Self { role: Role::Sentinel, tls: self.tls.clone(), ..Self::default() }
+    }
+
+    pub(super) fn login(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// One more line of the configuration file, such as `("maxmemory", "4mb")`.
     pub(crate) fn line(mut self, name: &str, value: &str) -> Self {
         self.lines.push((name.to_owned(), value.to_owned()));
@@ -62,6 +112,8 @@ pub(crate) struct Server {
     kind: Kind,
     settings: Settings,
     port: u16,
+    /// Where the other nodes of a cluster reach it.
+    bus_port: Option<u16>,
     dir: TempDir,
     /// None while it is killed.
     process: Option<Process>,
@@ -72,7 +124,8 @@ impl Server {
     pub(crate) fn start(kind: Kind, settings: Settings) -> Self {
         for _ in 0..STARTS_MAX {
             let dir = tempfile::Builder::new().prefix("lab-").tempdir().unwrap();
-            let mut server = Self { kind, settings: settings.clone(), port: free_port(), dir, process: None };
+            let bus_port = (settings.role == Role::ClusterNode).then(free_port);
+            let mut server = Self { kind, settings: settings.clone(), port: free_port(), bus_port, dir, process: None };
             server.write_settings();
             if server.launch_and_wait() {
                 return server;
@@ -89,6 +142,10 @@ impl Server {
         self.port
     }
 
+    pub(super) fn bus_port(&self) -> Option<u16> {
+        self.bus_port
+    }
+
     /// `127.0.0.1:PORT`
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -97,7 +154,8 @@ impl Server {
     /// As a client is told it, with the password if there is one.
     pub(crate) fn url(&self) -> String {
         let login = self.settings.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{login}{}", self.address())
+        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{login}{}", self.address())
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -181,6 +239,15 @@ impl Server {
         info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(|value| value.trim_end().to_owned())
     }
 
+    /// Replicas that have its data and are sent every write from now on.
+    ///
+    /// A replica that calls its link up may still be sent nothing until it has first confirmed something, which it does each second.
+    pub(super) fn replicas_following(&self) -> usize {
+        let info = self.command(&["INFO", "replication"]);
+        let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online"));
+        replicas.filter(|line| line.contains("offset=") && !line.contains("offset=0,")).count()
+    }
+
     fn running(&self) -> &Process {
         self.process.as_ref().expect("the server is killed")
     }
@@ -190,16 +257,31 @@ impl Server {
         let socket = self.socket();
         let append_only = if self.settings.aof == Aof::Off { "no" } else { "yes" };
         let fsync = if self.settings.aof == Aof::Always { "always" } else { "everysec" };
-        let mut lines = vec![
-            ("bind", "127.0.0.1".to_owned()),
-            ("port", self.port.to_string()),
-            ("unixsocket", socket.to_str().unwrap().to_owned()),
-            ("save", String::new()),
-            ("appendonly", append_only.to_owned()),
-            ("appendfsync", fsync.to_owned()),
-            ("daemonize", "no".to_owned()),
-            ("repl-diskless-sync-delay", "0".to_owned()),
-        ];
+        let mut lines =
+            vec![("bind", "127.0.0.1".to_owned()), ("unixsocket", socket.to_str().unwrap().to_owned()), ("daemonize", "no".to_owned())];
+        if self.settings.role != Role::Sentinel {
+            lines.extend([
+                ("save", String::new()),
+                ("appendonly", append_only.to_owned()),
+                ("appendfsync", fsync.to_owned()),
+                // With the usual five seconds a replica is empty for as long, and nobody to fail over to.
+                ("repl-diskless-sync-delay", "0".to_owned()),
+                // So that a replica soon has something to confirm.
+                ("repl-ping-replica-period", "1".to_owned()),
+            ]);
+        }
+        match &self.settings.tls {
+            None => lines.push(("port", self.port.to_string())),
+            Some(tls) => lines.extend(tls_lines(tls, self.port)),
+        }
+        if let Some(bus_port) = self.bus_port {
+            lines.extend([
+                ("cluster-enabled", "yes".to_owned()),
+                ("cluster-port", bus_port.to_string()),
+                ("cluster-announce-ip", "127.0.0.1".to_owned()),
+                ("cluster-node-timeout", CLUSTER_NODE_TIMEOUT_MS.to_string()),
+            ]);
+        }
         if let Some(password) = &self.settings.password {
             lines.push(("requirepass", password.clone()));
             lines.push(("masterauth", password.clone()));
@@ -215,7 +297,11 @@ impl Server {
         let _ = std::fs::remove_file(self.socket());
         let log = File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
         let mut command = Command::new(self.kind.program());
-        command.arg("server.conf").current_dir(self.dir.path()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.arg("server.conf");
+        if self.settings.role == Role::Sentinel {
+            command.arg("--sentinel");
+        }
+        command.current_dir(self.dir.path()).stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(Process::spawn(&mut command));
     }
 
@@ -235,7 +321,7 @@ impl Server {
         up
     }
 
-    fn log_end(&self) -> String {
+    pub(super) fn log_end(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
@@ -249,6 +335,21 @@ impl Drop for Server {
             eprintln!("the log of {:?} on port {} ends:\n{}", self.kind, self.port, self.log_end());
         }
     }
+}
+
+/// What servers say to one another is said in TLS too.
+fn tls_lines(tls: &Tls, port: u16) -> [(&'static str, String); 8] {
+    let file = |path: &Path| path.to_str().expect("the test's own path").to_owned();
+    [
+        ("port", "0".to_owned()),
+        ("tls-port", port.to_string()),
+        ("tls-ca-cert-file", file(&tls.authority.file())),
+        ("tls-cert-file", file(&tls.certificate.certificate)),
+        ("tls-key-file", file(&tls.certificate.key)),
+        ("tls-auth-clients", if tls.clients == Clients::Certified { "yes" } else { "no" }.to_owned()),
+        ("tls-replication", "yes".to_owned()),
+        ("tls-cluster", "yes".to_owned()),
+    ]
 }
 
 /// A port that nobody has at this moment.

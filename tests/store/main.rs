@@ -67,8 +67,38 @@ macro_rules! on_every_store {
             $(#[tokio::test]
             async fn $behaviour() {
                 let server = crate::shared::server(crate::lab::Kind::Redis7);
-                crate::contract::$behaviour(crate::shared::bench(&server.url()).await).await;
+                crate::contract::$behaviour(crate::shared::bench(&server.url(), "test").await).await;
             })+
+        }
+
+        mod redis_8_store {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let server = crate::shared::server(crate::lab::Kind::Redis8);
+                crate::contract::$behaviour(crate::shared::bench(&server.url(), "test").await).await;
+            })+
+        }
+
+        mod valkey_store {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let server = crate::shared::server(crate::lab::Kind::Valkey);
+                crate::contract::$behaviour(crate::shared::bench(&server.url(), "test").await).await;
+            })+
+        }
+
+        mod cluster_store {
+            /// One cluster for all of them, and a ledger of its own for each: a cluster takes seconds to form.
+            #[tokio::test]
+            async fn the_contract_holds_on_three_primaries() {
+                let cluster = crate::lab::Cluster::start(crate::lab::Kind::Redis7, 3, 0);
+                $(
+                    let instance = stringify!($behaviour).replace('_', "-");
+                    let instance = &instance[..instance.len().min(32)];
+                    println!("{instance}");
+                    crate::contract::$behaviour(crate::shared::bench(&cluster.url(), instance).await).await;
+                )+
+            }
         }
 
         mod embedded_store {

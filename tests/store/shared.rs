@@ -19,15 +19,15 @@ pub(crate) fn server(kind: Kind) -> Server {
 }
 
 /// A store on a server of its own, whose time is the bench's.
-pub(crate) async fn bench(url: &str) -> Bench {
+pub(crate) async fn bench(url: &str, instance: &str) -> Bench {
     let clock = Arc::new(ManualClock::at(start()));
-    let store: Arc<dyn Store> = Arc::new(open(url, clock.clone()).await);
-    let again = (store.clone(), url.to_owned(), clock.clone());
+    let store: Arc<dyn Store> = Arc::new(open(url, instance, clock.clone()).await);
+    let again = (store.clone(), url.to_owned(), instance.to_owned(), clock.clone());
     let reopen = move || -> Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send>> {
-        let (store, url, clock) = again.clone();
+        let (store, url, instance, clock) = again.clone();
         Box::pin(async move {
             store.close().await;
-            Arc::new(open(&url, clock).await) as Arc<dyn Store>
+            Arc::new(open(&url, &instance, clock).await) as Arc<dyn Store>
         })
     };
     Bench { store, clock, reopen: Some(Box::new(reopen) as Reopen) }
@@ -55,7 +55,7 @@ pub(crate) fn entries(reply: &Reply) -> Vec<(String, BTreeMap<String, String>)> 
     reply.clone().array().into_iter().map(entry).collect()
 }
 
-async fn open(url: &str, clock: Arc<ManualClock>) -> RedisStore {
+async fn open(url: &str, instance: &str, clock: Arc<ManualClock>) -> RedisStore {
     let link = link(url).await;
     let options = Options {
         partitions: 4,
@@ -64,7 +64,7 @@ async fn open(url: &str, clock: Arc<ManualClock>) -> RedisStore {
         // Time stands still in these tests: what is due is what the store itself finds when it is asked.
         sweep_interval: Duration::from_secs(3600),
         time: Time::Given(clock),
-        ..Options::new("test")
+        ..Options::new(instance)
     };
     RedisStore::open(link, options).await.unwrap()
 }

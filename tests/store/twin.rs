@@ -50,6 +50,7 @@ impl Twins {
             retention: RETENTION,
             event_retention: SignedDuration::from_hours(24 * 365),
             sweep_interval: Duration::from_secs(3600),
+            transactions_per_call: 4,
             time: Time::Given(clock.clone()),
             ..Options::new("twin")
         };
@@ -57,16 +58,25 @@ impl Twins {
         Self { random: Rng::with_seed(seed), server, clock, ledger: Ledger::new(RETENTION), changes: Changes::default(), store }
     }
 
-    /// One operation, put to both.
-    async fn step(&mut self, number: usize) {
+    /// Some operations at once, put to both. They are sent together, and travel in their order. Returns how many.
+    async fn step(&mut self, number: usize) -> usize {
         self.pass_time();
         // What time alone does is done first, on both sides.
         while self.ledger.sweep(self.clock.now(), &mut self.changes) {}
         self.store.sweep().await.unwrap();
-        let transaction = self.transaction(number);
-        let expected = self.ledger.execute(self.clock.now(), &transaction, &mut self.changes);
-        let found = self.store.execute(transaction.clone(), Urgency::Settle).await.unwrap();
-        assert_eq!(found, expected, "operation {number}: {transaction:#?}");
+        let count = if self.random.bool() { 1 } else { self.random.usize(1..9) };
+        let asked: Vec<(Transaction, Answer)> = (number..number + count)
+            .map(|number| {
+                let transaction = self.transaction(number);
+                let expected = self.ledger.execute(self.clock.now(), &transaction, &mut self.changes);
+                (transaction, expected)
+            })
+            .collect();
+        let sent = asked.iter().map(|(transaction, _)| self.store.execute(transaction.clone(), Urgency::Settle));
+        for ((transaction, expected), found) in asked.iter().zip(futures_util::future::join_all(sent).await) {
+            assert_eq!(found.unwrap(), *expected, "after {number} operations: {transaction:#?}");
+        }
+        count
     }
 
     fn pass_time(&mut self) {
@@ -290,8 +300,9 @@ async fn run(kind: Kind) {
     println!("seed {seed}");
     let mut twins = Twins::new(kind, seed).await;
     let mut answers = BTreeMap::<&str, usize>::new();
-    for number in 0..OPERATIONS {
-        twins.step(number).await;
+    let mut number = 0;
+    while number < OPERATIONS {
+        number += twins.step(number).await;
     }
     for event in &twins.changes.events {
         *answers.entry(if event.kind == EventKind::Expired { "expired" } else { "done" }).or_default() += 1;
@@ -304,6 +315,16 @@ async fn run(kind: Kind) {
 #[tokio::test]
 async fn the_script_does_what_the_ledger_does_on_redis_7() {
     run(Kind::Redis7).await;
+}
+
+#[tokio::test]
+async fn the_script_does_what_the_ledger_does_on_redis_8() {
+    run(Kind::Redis8).await;
+}
+
+#[tokio::test]
+async fn the_script_does_what_the_ledger_does_on_valkey() {
+    run(Kind::Valkey).await;
 }
 
 /// Nobody sweeps: what is due of the subject itself is given back before each decision.
