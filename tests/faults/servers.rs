@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::lab::{Aof, Kind, Reply, Server, Settings};
+use super::lab::{Aof, Connection, Kind, PATIENCE, Reply, Server, Settings};
 
 #[test]
 fn killed_server_with_a_log_has_what_it_answered_and_is_where_it_was() {
@@ -58,7 +58,7 @@ fn password_and_settings_are_those_of_the_test() {
     let server = Server::start(Kind::Redis7, settings);
     assert!(server.command(&["CONFIG", "GET", "maxmemory"]).ends_with("4194304"));
     assert_eq!(server.url(), format!("redis://:s3cret@127.0.0.1:{}", server.port()));
-    let mut stranger = super::lab::Connection::tcp(server.port()).unwrap();
+    let mut stranger = Connection::tcp(server.port()).unwrap();
     assert!(matches!(stranger.ask(&["PING"]).unwrap(), Reply::Error(error) if error.starts_with("NOAUTH")));
 }
 
@@ -70,5 +70,29 @@ fn many_servers_at_once_have_ports_of_their_own() {
     });
     for server in &servers {
         assert_eq!(server.info("tcp_port"), Some(server.port().to_string()));
+    }
+}
+
+/// Plays both parts: told so by its environment, it is the test that dies.
+#[test]
+fn test_that_is_aborted_leaves_no_server_behind() {
+    const PART: &str = "LAB_TEST_THAT_DIES";
+    if std::env::var_os(PART).is_some() {
+        let server = Server::start(Kind::Redis7, Settings::default());
+        // On a line of its own, whatever the harness has printed.
+        println!("\nport {}", server.port());
+        std::process::abort();
+    }
+    let mut dying = std::process::Command::new(std::env::current_exe().unwrap());
+    dying.args(["--exact", "servers::test_that_is_aborted_leaves_no_server_behind", "--nocapture"]).env(PART, "yes");
+    let dir = tempfile::tempdir().unwrap();
+    let output = dying.env("TMPDIR", dir.path()).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let port = said.lines().find_map(|line| line.strip_prefix("port ")).unwrap().parse().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while Connection::tcp(port).is_ok() {
+        assert!(Instant::now() < deadline, "the server on port {port} has outlived its test");
+        std::thread::yield_now();
     }
 }

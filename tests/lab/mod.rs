@@ -8,11 +8,14 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod frames;
 mod process;
+mod proxy;
 mod resp;
 mod server;
 mod tools;
 
+pub(crate) use proxy::{Counts, Direction, Fault, Proxy};
 pub(crate) use resp::{Connection, Reply};
 pub(crate) use server::{Aof, Server, Settings};
 pub(crate) use tools::Kind;

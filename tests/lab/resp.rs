@@ -57,8 +57,21 @@ impl fmt::Display for Reply {
     }
 }
 
-trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+trait Stream: Read + Write + Send {
+    fn answer_within(&self, limit: Duration) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn answer_within(&self, limit: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(limit))
+    }
+}
+
+impl Stream for UnixStream {
+    fn answer_within(&self, limit: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(limit))
+    }
+}
 
 /// A blocking connection. After an error it must not be used again.
 pub(crate) struct Connection {
@@ -68,31 +81,46 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn tcp(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), ANSWER_WITHIN)?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+        stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+        Self::on(Box::new(stream))
     }
 
     pub(crate) fn unix(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+        Self::on(Box::new(stream))
+    }
+
+    fn on(stream: Box<dyn Stream>) -> io::Result<Self> {
+        stream.answer_within(ANSWER_WITHIN)?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// How long [`Connection::receive`] waits; then it fails with `WouldBlock`, and may be called again if nothing had come.
+    pub(crate) fn patience(&self, limit: Duration) -> io::Result<()> {
+        self.stream.get_ref().answer_within(limit)
     }
 
     /// Sends one command and reads what is said to it.
     pub(crate) fn ask<T: AsRef<[u8]>>(&mut self, command: &[T]) -> io::Result<Reply> {
+        self.send(command)?;
+        self.receive()
+    }
+
+    /// Sends one command; its reply is still to be read.
+    pub(crate) fn send<T: AsRef<[u8]>>(&mut self, command: &[T]) -> io::Result<()> {
         let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
         for part in command.iter().map(AsRef::as_ref) {
             bytes.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
             bytes.extend_from_slice(part);
             bytes.extend_from_slice(b"\r\n");
         }
-        self.stream.get_mut().write_all(&bytes)?;
-        self.read()
+        self.stream.get_mut().write_all(&bytes)
     }
 
-    fn read(&mut self) -> io::Result<Reply> {
+    /// The next reply.
+    pub(crate) fn receive(&mut self) -> io::Result<Reply> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let Some(line) = line.strip_suffix("\r\n") else {
@@ -114,7 +142,7 @@ impl Connection {
                 Err(_) => Reply::Nil,
             },
             "*" => match usize::try_from(number()?) {
-                Ok(len) => Reply::Array((0..len).map(|_| self.read()).collect::<io::Result<_>>()?),
+                Ok(len) => Reply::Array((0..len).map(|_| self.receive()).collect::<io::Result<_>>()?),
                 Err(_) => Reply::Nil,
             },
             _ => return Err(broken(line)),
