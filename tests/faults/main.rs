@@ -3,5 +3,6 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod failover;
 mod proxy;
 mod servers;

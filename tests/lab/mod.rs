@@ -8,15 +8,19 @@
 
 use std::time::{Duration, Instant};
 
+mod cluster;
 pub(crate) mod frames;
 mod process;
 mod proxy;
 mod resp;
+mod sentinels;
 mod server;
 mod tools;
 
+pub(crate) use cluster::{Cluster, SLOTS, slot_of};
 pub(crate) use proxy::{Counts, Direction, Fault, Proxy};
 pub(crate) use resp::{Connection, Reply};
+pub(crate) use sentinels::Sentinels;
 pub(crate) use server::{Aof, Server, Settings};
 pub(crate) use tools::Kind;
 
@@ -25,7 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition: short beside what a server takes to start, long beside what a look costs.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Looks until there is something, and panics if there is nothing within [`PATIENCE`]. `what` ends the sentence "waited for".
+/// Looks until there is something, and panics if there is nothing within [`PATIENCE`]. `what` ends the sentence "waited for". It blocks.
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -34,5 +38,17 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The same without blocking a runtime, for what is waited for while a test's load runs.
+async fn wait_for_async<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

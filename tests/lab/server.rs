@@ -18,6 +18,9 @@ const LOG_LINES_SHOWN: usize = 30;
 /// Starts on one server's behalf, each on another port: to lose one race is bad luck, to lose so many is another fault.
 const STARTS_MAX: usize = 10;
 
+/// After so long a node that says nothing is taken for dead: short for a test, long for a machine that does much else.
+const CLUSTER_NODE_TIMEOUT_MS: u32 = 1000;
+
 /// What a server keeps when it is killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Aof {
@@ -35,8 +38,19 @@ pub(crate) enum Aof {
 pub(crate) struct Settings {
     aof: Aof,
     password: Option<String>,
+    role: Role,
     /// Lines of the configuration file: name and value.
     lines: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Alone,
+    /// One more port is for the other nodes.
+    ClusterNode,
+    /// It keeps no data; it watches those who do.
+    Sentinel,
 }
 
 impl Settings {
@@ -51,6 +65,20 @@ impl Settings {
         self
     }
 
+    pub(super) fn cluster_node(mut self) -> Self {
+        self.role = Role::ClusterNode;
+        self
+    }
+
+    pub(super) fn sentinel(mut self) -> Self {
+        self.role = Role::Sentinel;
+        self
+    }
+
+    pub(super) fn login(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// One more line of the configuration file, such as `("maxmemory", "4mb")`.
     pub(crate) fn line(mut self, name: &str, value: &str) -> Self {
         self.lines.push((name.to_owned(), value.to_owned()));
@@ -62,6 +90,8 @@ pub(crate) struct Server {
     kind: Kind,
     settings: Settings,
     port: u16,
+    /// Where the other nodes of a cluster reach it.
+    bus_port: Option<u16>,
     dir: TempDir,
     /// None while it is killed.
     process: Option<Process>,
@@ -72,7 +102,8 @@ impl Server {
     pub(crate) fn start(kind: Kind, settings: Settings) -> Self {
         for _ in 0..STARTS_MAX {
             let dir = tempfile::Builder::new().prefix("lab-").tempdir().unwrap();
-            let mut server = Self { kind, settings: settings.clone(), port: free_port(), dir, process: None };
+            let bus_port = (settings.role == Role::ClusterNode).then(free_port);
+            let mut server = Self { kind, settings: settings.clone(), port: free_port(), bus_port, dir, process: None };
             server.write_settings();
             if server.launch_and_wait() {
                 return server;
@@ -87,6 +118,10 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(super) fn bus_port(&self) -> Option<u16> {
+        self.bus_port
     }
 
     /// `127.0.0.1:PORT`
@@ -194,12 +229,25 @@ impl Server {
             ("bind", "127.0.0.1".to_owned()),
             ("port", self.port.to_string()),
             ("unixsocket", socket.to_str().unwrap().to_owned()),
-            ("save", String::new()),
-            ("appendonly", append_only.to_owned()),
-            ("appendfsync", fsync.to_owned()),
             ("daemonize", "no".to_owned()),
-            ("repl-diskless-sync-delay", "0".to_owned()),
         ];
+        if self.settings.role != Role::Sentinel {
+            lines.extend([
+                ("save", String::new()),
+                ("appendonly", append_only.to_owned()),
+                ("appendfsync", fsync.to_owned()),
+                // With the usual five seconds a replica is empty for as long, and nobody to fail over to.
+                ("repl-diskless-sync-delay", "0".to_owned()),
+            ]);
+        }
+        if let Some(bus_port) = self.bus_port {
+            lines.extend([
+                ("cluster-enabled", "yes".to_owned()),
+                ("cluster-port", bus_port.to_string()),
+                ("cluster-announce-ip", "127.0.0.1".to_owned()),
+                ("cluster-node-timeout", CLUSTER_NODE_TIMEOUT_MS.to_string()),
+            ]);
+        }
         if let Some(password) = &self.settings.password {
             lines.push(("requirepass", password.clone()));
             lines.push(("masterauth", password.clone()));
@@ -215,7 +263,11 @@ impl Server {
         let _ = std::fs::remove_file(self.socket());
         let log = File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
         let mut command = Command::new(self.kind.program());
-        command.arg("server.conf").current_dir(self.dir.path()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.arg("server.conf");
+        if self.settings.role == Role::Sentinel {
+            command.arg("--sentinel");
+        }
+        command.current_dir(self.dir.path()).stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(Process::spawn(&mut command));
     }
 
@@ -235,7 +287,7 @@ impl Server {
         up
     }
 
-    fn log_end(&self) -> String {
+    pub(super) fn log_end(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
