@@ -7,3 +7,4 @@ mod lab;
 mod failover;
 mod proxy;
 mod servers;
+mod tls;

@@ -111,7 +111,12 @@ impl Cluster {
     /// Names every node, also those that do not run.
     pub(crate) fn url(&self) -> String {
         let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis-cluster://{login}{}", self.nodes.iter().map(Server::address).collect::<Vec<_>>().join(","))
+        format!("redis-cluster://{login}{}", self.addresses())
+    }
+
+    /// Of every node, with commas between.
+    pub(crate) fn addresses(&self) -> String {
+        self.nodes.iter().map(Server::address).collect::<Vec<_>>().join(",")
     }
 
     /// The node that serves a slot, if the nodes that run agree about it.

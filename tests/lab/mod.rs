@@ -15,13 +15,15 @@ mod proxy;
 mod resp;
 mod sentinels;
 mod server;
+mod tls;
 mod tools;
 
 pub(crate) use cluster::{Cluster, SLOTS, slot_of};
 pub(crate) use proxy::{Counts, Direction, Fault, Proxy};
 pub(crate) use resp::{Connection, Reply};
 pub(crate) use sentinels::Sentinels;
-pub(crate) use server::{Aof, Server, Settings};
+pub(crate) use server::{Aof, Clients, Server, Settings};
+pub(crate) use tls::{Authority, Certificate};
 pub(crate) use tools::Kind;
 
 /// Longer than anything takes that works, on a machine that does much else.

@@ -37,8 +37,8 @@ impl Sentinels {
         let mut servers = vec![primary];
         servers.extend((0..replicas).map(|_| Server::start(kind, settings.clone().line("replicaof", &of_primary))));
         wait_for("the replicas to have all data", || servers[1..].iter().all(is_in_step).then_some(()));
-        let mut watching = Settings::default()
-            .sentinel()
+        let mut watching = settings
+            .of_sentinel()
             .line("sentinel", &format!("monitor {NAME} {of_primary} {QUORUM}"))
             .line("sentinel", &format!("down-after-milliseconds {NAME} {DOWN_AFTER_MS}"))
             .line("sentinel", &format!("failover-timeout {NAME} {FAILOVER_MAX_MS}"));
@@ -59,7 +59,12 @@ impl Sentinels {
     /// `redis+sentinel://H:P,H:P,H:P/mymaster`
     pub(crate) fn url(&self) -> String {
         let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis+sentinel://{login}{}/{NAME}", self.watchers.iter().map(Server::address).collect::<Vec<_>>().join(","))
+        format!("redis+sentinel://{login}{}/{NAME}", self.addresses())
+    }
+
+    /// Of the sentinels, with commas between.
+    pub(crate) fn addresses(&self) -> String {
+        self.watchers.iter().map(Server::address).collect::<Vec<_>>().join(",")
     }
 
     /// Those that keep data; the first was the primary at the start.

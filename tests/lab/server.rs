@@ -11,7 +11,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{Connection, Kind, Reply, wait_for};
+use super::{Authority, Certificate, Connection, Kind, Reply, wait_for};
 
 /// Of the log, what a failed test shows.
 const LOG_LINES_SHOWN: usize = 30;
@@ -39,8 +39,24 @@ pub(crate) struct Settings {
     aof: Aof,
     password: Option<String>,
     role: Role,
+    tls: Option<Tls>,
     /// Lines of the configuration file: name and value.
     lines: Vec<(String, String)>,
+}
+
+/// Nothing but TLS on the port.
+#[derive(Clone, Debug)]
+struct Tls {
+    authority: Authority,
+    certificate: Certificate,
+    clients: Clients,
+}
+
+/// Whether a client must show a certificate of the authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clients {
+    Any,
+    Certified,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,14 +81,20 @@ impl Settings {
         self
     }
 
+    /// TLS on the port, with a certificate of this authority. Redis 7 alone has it here.
+    pub(crate) fn tls(mut self, authority: &Authority, clients: Clients) -> Self {
+        self.tls = Some(Tls { authority: authority.clone(), certificate: authority.issue("server"), clients });
+        self
+    }
+
     pub(super) fn cluster_node(mut self) -> Self {
         self.role = Role::ClusterNode;
         self
     }
 
-    pub(super) fn sentinel(mut self) -> Self {
-        self.role = Role::Sentinel;
-        self
+    /// Of a sentinel that watches servers with these settings.
+    pub(super) fn of_sentinel(&self) -> Self {
+        Self { role: Role::Sentinel, tls: self.tls.clone(), ..Self::default() }
     }
 
     pub(super) fn login(&self) -> Option<&str> {
@@ -132,7 +154,8 @@ impl Server {
     /// As a client is told it, with the password if there is one.
     pub(crate) fn url(&self) -> String {
         let login = self.settings.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{login}{}", self.address())
+        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{login}{}", self.address())
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -225,12 +248,8 @@ impl Server {
         let socket = self.socket();
         let append_only = if self.settings.aof == Aof::Off { "no" } else { "yes" };
         let fsync = if self.settings.aof == Aof::Always { "always" } else { "everysec" };
-        let mut lines = vec![
-            ("bind", "127.0.0.1".to_owned()),
-            ("port", self.port.to_string()),
-            ("unixsocket", socket.to_str().unwrap().to_owned()),
-            ("daemonize", "no".to_owned()),
-        ];
+        let mut lines =
+            vec![("bind", "127.0.0.1".to_owned()), ("unixsocket", socket.to_str().unwrap().to_owned()), ("daemonize", "no".to_owned())];
         if self.settings.role != Role::Sentinel {
             lines.extend([
                 ("save", String::new()),
@@ -239,6 +258,10 @@ impl Server {
                 // With the usual five seconds a replica is empty for as long, and nobody to fail over to.
                 ("repl-diskless-sync-delay", "0".to_owned()),
             ]);
+        }
+        match &self.settings.tls {
+            None => lines.push(("port", self.port.to_string())),
+            Some(tls) => lines.extend(tls_lines(tls, self.port)),
         }
         if let Some(bus_port) = self.bus_port {
             lines.extend([
@@ -301,6 +324,21 @@ impl Drop for Server {
             eprintln!("the log of {:?} on port {} ends:\n{}", self.kind, self.port, self.log_end());
         }
     }
+}
+
+/// What servers say to one another is said in TLS too.
+fn tls_lines(tls: &Tls, port: u16) -> [(&'static str, String); 8] {
+    let file = |path: &Path| path.to_str().expect("the test's own path").to_owned();
+    [
+        ("port", "0".to_owned()),
+        ("tls-port", port.to_string()),
+        ("tls-ca-cert-file", file(&tls.authority.file())),
+        ("tls-cert-file", file(&tls.certificate.certificate)),
+        ("tls-key-file", file(&tls.certificate.key)),
+        ("tls-auth-clients", if tls.clients == Clients::Certified { "yes" } else { "no" }.to_owned()),
+        ("tls-replication", "yes".to_owned()),
+        ("tls-cluster", "yes".to_owned()),
+    ]
 }
 
 /// A port that nobody has at this moment.
