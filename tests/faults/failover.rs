@@ -7,6 +7,13 @@ fn ask(node: &Server, command: &[&str]) -> String {
     node.ask(command).unwrap().to_string()
 }
 
+/// Writes, and waits until so many replicas have it. To wait is for the writes of one's own connection alone.
+fn set_and_copy(primary: &Server, replicas: &str) {
+    let mut connection = primary.connect().unwrap();
+    connection.ask(&["SET", "key", "copied"]).unwrap();
+    assert_eq!(connection.ask(&["WAIT", replicas, "5000"]).unwrap().to_string(), replicas);
+}
+
 #[test]
 fn slots_are_those_of_the_servers() {
     assert_eq!(slot_of(b"123456789"), 0x31c3);
@@ -21,8 +28,7 @@ async fn cluster_fails_over(kind: Kind) {
     let mut cluster = Cluster::start(kind, 3, 1);
     let slot = slot_of(b"key");
     let primary = cluster.primary_of(slot).unwrap();
-    cluster.node(primary).command(&["SET", "key", "copied"]);
-    assert_eq!(cluster.node(primary).command(&["WAIT", "1", "5000"]), "1");
+    set_and_copy(cluster.node(primary), "1");
     let killed = cluster.kill_primary_of(slot);
     assert_eq!(killed, primary);
     let heir = cluster.wait_for_failover(slot, killed).await;
@@ -96,8 +102,7 @@ async fn sentinels_promote_a_replica(kind: Kind) {
     let mut sentinels = Sentinels::start(kind);
     let primary = sentinels.primary().unwrap();
     assert_eq!(primary, 0);
-    sentinels.server(primary).command(&["SET", "key", "copied"]);
-    assert_eq!(sentinels.server(primary).command(&["WAIT", "2", "5000"]), "2");
+    set_and_copy(sentinels.server(primary), "2");
     let killed = sentinels.kill_primary();
     let heir = sentinels.wait_for_new_primary(killed).await;
     assert_eq!(sentinels.server(heir).command(&["GET", "key"]), "copied");

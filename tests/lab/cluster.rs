@@ -46,7 +46,7 @@ struct Range {
 }
 
 impl Cluster {
-    /// Starts the nodes and waits until each knows all of the others and every replica has its primary's data.
+    /// Starts the nodes and waits until each knows all of the others and every replica follows its primary.
     pub(crate) fn start(kind: Kind, primaries: usize, replicas_each: usize) -> Self {
         Self::start_with(kind, primaries, replicas_each, Settings::default())
     }
@@ -141,7 +141,7 @@ impl Cluster {
         wait_for_async("a replica to take over", others).await
     }
 
-    /// Waits until all nodes run and agree, and every replica has its primary's data.
+    /// Waits until all nodes run and agree, and every replica follows its primary.
     pub(crate) async fn wait_until_well(&self) {
         wait_for_async("the cluster to be well", || self.is_well().then_some(())).await;
     }
@@ -208,15 +208,14 @@ impl Cluster {
     }
 
     fn is_well(&self) -> bool {
-        let has_its_data =
-            |node: &Server| node.info("role").as_deref() == Some("master") || node.info("master_link_status").as_deref() == Some("up");
+        let followers: usize = self.nodes.iter().map(Server::replicas_following).sum();
         let replicas = self.nodes.iter().filter(|node| node.info("role").as_deref() == Some("slave")).count();
         // A node whose word is not heard yet may still take a replica for a primary.
         let knows_replicas = |node: &Server| {
             let known = node.command(&["CLUSTER", "NODES"]);
             known.matches("slave ").count() == replicas && !known.contains("fail")
         };
-        self.nodes.iter().all(|node| is_ok(node) && has_its_data(node) && knows_replicas(node))
+        followers == replicas && self.nodes.iter().all(|node| is_ok(node) && knows_replicas(node))
     }
 }
 

@@ -239,6 +239,15 @@ impl Server {
         info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(|value| value.trim_end().to_owned())
     }
 
+    /// Replicas that have its data and are sent every write from now on.
+    ///
+    /// A replica that calls its link up may still be sent nothing until it has first confirmed something, which it does each second.
+    pub(super) fn replicas_following(&self) -> usize {
+        let info = self.command(&["INFO", "replication"]);
+        let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online"));
+        replicas.filter(|line| line.contains("offset=") && !line.contains("offset=0,")).count()
+    }
+
     fn running(&self) -> &Process {
         self.process.as_ref().expect("the server is killed")
     }
@@ -257,6 +266,8 @@ impl Server {
                 ("appendfsync", fsync.to_owned()),
                 // With the usual five seconds a replica is empty for as long, and nobody to fail over to.
                 ("repl-diskless-sync-delay", "0".to_owned()),
+                // So that a replica soon has something to confirm.
+                ("repl-ping-replica-period", "1".to_owned()),
             ]);
         }
         match &self.settings.tls {
