@@ -58,6 +58,7 @@ fn password_and_settings_are_those_of_the_test() {
     let server = Server::start(Kind::Redis7, settings);
     assert!(server.command(&["CONFIG", "GET", "maxmemory"]).ends_with("4194304"));
     assert_eq!(server.url(), format!("redis://:s3cret@127.0.0.1:{}", server.port()));
+    assert_eq!(server.socket_url(), format!("redis+unix://:s3cret@{}/socket", server.dir().display()));
     let mut stranger = Connection::tcp(server.port()).unwrap();
     assert!(matches!(stranger.ask(&["PING"]).unwrap(), Reply::Error(error) if error.starts_with("NOAUTH")));
 }

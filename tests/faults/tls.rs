@@ -48,10 +48,12 @@ async fn failover_works_where_all_is_said_in_tls() {
     let authority = Authority::new();
     let settings = Settings::default().tls(&authority, Clients::Certified);
     let mut sentinels = Sentinels::start_with(Kind::Redis7, 1, settings.clone());
+    assert!(sentinels.url().starts_with("rediss+sentinel://127.0.0.1:"));
     let killed = sentinels.kill_primary();
     assert_eq!(sentinels.wait_for_new_primary(killed).await, 1);
 
     let mut cluster = Cluster::start_with(Kind::Redis7, 3, 1, settings);
+    assert!(cluster.url().starts_with("rediss-cluster://127.0.0.1:"));
     let slot = slot_of(b"key");
     let to = (cluster.primary_of(slot).unwrap() + 1) % 3;
     assert_eq!(cluster.migrate_slot(slot, to, async |_| {}).await, 0);

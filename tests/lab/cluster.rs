@@ -35,7 +35,7 @@ pub(crate) struct Cluster {
     nodes: Vec<Server>,
     /// How the nodes name one another, in the same order.
     ids: Vec<String>,
-    password: Option<String>,
+    settings: Settings,
 }
 
 /// Slots, both ends among them, and the node that serves them.
@@ -53,11 +53,10 @@ impl Cluster {
 
     /// The same with these settings for every node.
     pub(crate) fn start_with(kind: Kind, primaries: usize, replicas_each: usize, settings: Settings) -> Self {
-        let password = settings.login().map(str::to_owned);
         let settings = settings.cluster_node();
         let nodes: Vec<Server> = (0..primaries * (1 + replicas_each)).map(|_| Server::start(kind, settings.clone())).collect();
         let ids = nodes.iter().map(|node| node.command(&["CLUSTER", "MYID"])).collect();
-        let cluster = Self { nodes, ids, password };
+        let cluster = Self { nodes, ids, settings };
         cluster.share_slots(primaries);
         cluster.introduce();
         cluster.attach_replicas(primaries);
@@ -110,8 +109,7 @@ impl Cluster {
 
     /// Names every node, also those that do not run.
     pub(crate) fn url(&self) -> String {
-        let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis-cluster://{login}{}", self.addresses())
+        format!("{}-cluster://{}{}", self.settings.scheme(), self.settings.login(), self.addresses())
     }
 
     /// Of every node, with commas between.
@@ -180,7 +178,7 @@ impl Cluster {
     fn migrate_keys(&self, from: usize, to: usize, keys: Vec<Vec<u8>>) {
         let port = self.nodes[to].port().to_string();
         let mut command: Vec<Vec<u8>> = ["MIGRATE", "127.0.0.1", &port, "", "0", STEP_MAX_MS].map(|part| part.as_bytes().to_vec()).to_vec();
-        if let Some(password) = &self.password {
+        if let Some(password) = self.settings.password_set() {
             command.extend([b"AUTH".to_vec(), password.as_bytes().to_vec()]);
         }
         command.push(b"KEYS".to_vec());

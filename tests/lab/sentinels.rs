@@ -21,7 +21,7 @@ const PACE_MS: [(&str, &str); 5] =
 pub(crate) struct Sentinels {
     servers: Vec<Server>,
     watchers: Vec<Server>,
-    password: Option<String>,
+    settings: Settings,
 }
 
 impl Sentinels {
@@ -32,7 +32,6 @@ impl Sentinels {
 
     /// The same with so many replicas, and with these settings for those that keep data.
     pub(crate) fn start_with(kind: Kind, replicas: usize, settings: Settings) -> Self {
-        let password = settings.login().map(str::to_owned);
         let primary = Server::start(kind, settings.clone());
         let of_primary = format!("127.0.0.1 {}", primary.port());
         let mut servers = vec![primary];
@@ -43,7 +42,7 @@ impl Sentinels {
             .line("sentinel", &format!("monitor {NAME} {of_primary} {QUORUM}"))
             .line("sentinel", &format!("down-after-milliseconds {NAME} {DOWN_AFTER_MS}"))
             .line("sentinel", &format!("failover-timeout {NAME} {FAILOVER_MAX_MS}"));
-        if let Some(password) = &password {
+        if let Some(password) = settings.password_set() {
             watching = watching.line("sentinel", &format!("auth-pass {NAME} {password}"));
         }
         let watchers: Vec<Server> = (0..WATCHERS).map(|_| Server::start(kind, watching.clone())).collect();
@@ -52,15 +51,14 @@ impl Sentinels {
                 watcher.command(&["SENTINEL", "DEBUG", name, value]);
             }
         }
-        let sentinels = Self { servers, watchers, password };
+        let sentinels = Self { servers, watchers, settings };
         wait_for("the sentinels to know one another and the replicas", || sentinels.is_well().then_some(()));
         sentinels
     }
 
     /// `redis+sentinel://H:P,H:P,H:P/mymaster`
     pub(crate) fn url(&self) -> String {
-        let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis+sentinel://{login}{}/{NAME}", self.addresses())
+        format!("{}+sentinel://{}{}/{NAME}", self.settings.scheme(), self.settings.login(), self.addresses())
     }
 
     /// Of the sentinels, with commas between.

@@ -97,8 +97,18 @@ impl Settings {
         Self { role: Role::Sentinel, tls: self.tls.clone(), ..Self::default() }
     }
 
-    pub(super) fn login(&self) -> Option<&str> {
+    pub(super) fn password_set(&self) -> Option<&str> {
         self.password.as_deref()
+    }
+
+    /// The scheme of an address where nothing else is said.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "rediss" } else { "redis" }
+    }
+
+    /// What stands before the host in an address.
+    pub(super) fn login(&self) -> String {
+        self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default()
     }
 
     /// One more line of the configuration file, such as `("maxmemory", "4mb")`.
@@ -153,9 +163,12 @@ impl Server {
 
     /// As a client is told it, with the password if there is one.
     pub(crate) fn url(&self) -> String {
-        let login = self.settings.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
-        format!("{scheme}://{login}{}", self.address())
+        format!("{}://{}{}", self.settings.scheme(), self.settings.login(), self.address())
+    }
+
+    /// The same through the unix socket, which never speaks TLS.
+    pub(crate) fn socket_url(&self) -> String {
+        format!("redis+unix://{}{}", self.settings.login(), self.socket().display())
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
