@@ -227,6 +227,16 @@ impl RedisStore {
         self.queue.depth()
     }
 
+    /// The command that carries a transaction out, for benchmarks that send it themselves.
+    pub fn command(&self, transaction: &Transaction, urgency: Urgency) -> redis::Cmd {
+        let caller = &self.caller;
+        let partition = caller.keys.partition_of(&transaction.subject);
+        let subject = caller.keys.partition(partition).subject(transaction.subject.as_str());
+        let operation = Operation::transact(transaction);
+        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], &[subject], false);
+        flavour(urgency).command(true, &keys, &arguments)
+    }
+
     /// Sweeps every partition now, until nothing is due.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         for partition in 0..self.caller.keys.count() {
@@ -263,7 +273,7 @@ impl RedisStore {
 #[async_trait::async_trait]
 impl Store for RedisStore {
     async fn execute(&self, transaction: Transaction, urgency: Urgency) -> Result<Answer, StoreError> {
-        let flavour = if urgency == Urgency::Reserve { Flavour::Bounded } else { Flavour::Always };
+        let flavour = flavour(urgency);
         let partition = self.caller.keys.partition_of(&transaction.subject);
         let reply = self.ask(partition, flavour, Operation::transact(&transaction), urgency).await?;
         reply.answer(&transaction).map_err(broken)
@@ -378,6 +388,10 @@ async fn genesis(link: &Link, keys: &Keys, options: &Options) -> Result<(Identit
         return Err(OpenError::Lost(format!("it is ledger {} now", found.id)));
     }
     Ok((found, ready))
+}
+
+fn flavour(urgency: Urgency) -> Flavour {
+    if urgency == Urgency::Reserve { Flavour::Bounded } else { Flavour::Always }
 }
 
 fn broken(problem: ReplyError) -> StoreError {

@@ -166,35 +166,13 @@ impl Caller {
         subjects: Vec<String>,
         swept: bool,
     ) -> Result<Vec<Reply>, Trouble> {
-        let names = self.keys.partition(partition);
-        let needs = operations.iter().fold(Needs::default(), |needs, operation| needs.or(operation.needs));
         for _ in 0..3 {
             let mark = self.lineage.mark(partition);
             if let Some(reason) = mark.fenced {
                 return Err(Trouble::Lost(reason));
             }
             let identity = self.lineage.identity();
-            let mut keys = vec![names.meta.clone(), names.due.clone(), names.events.clone()];
-            keys.extend(subjects.iter().cloned());
-            let hour = self.hour();
-            let mut place = |needed: bool, names: &[String]| {
-                if !needed {
-                    return 0;
-                }
-                keys.extend(names.iter().cloned());
-                keys.len() - names.len() + 1
-            };
-            let costs = place(needs.costs, &[names.costs(hour), names.costs(hour + 1)]);
-            let lapses = place(needs.lapses, std::slice::from_ref(&names.lapses));
-            let documented = place(needs.subjects, std::slice::from_ref(&names.subjects));
-            let given = match &self.time {
-                Time::Server => NOTHING.to_owned(),
-                Time::Given(clock) => time_text(clock.now()).to_string(),
-            };
-            let retention = self.retention;
-            let head = format!("{identity} {} {given} {retention} {costs} {hour} {lapses} {documented} {}", mark.sequence, u8::from(swept));
-            let mut arguments = vec![head.into_bytes()];
-            arguments.extend(operations.iter().enumerate().map(|(index, operation)| operation.argument(FIXED_KEYS + 1 + index)));
+            let (keys, arguments) = self.written(partition, (identity, mark.sequence), operations, &subjects, swept);
             let replies = run(&self.link, flavour, &keys, &arguments).await?;
             match replies.first().map(Reply::letter) {
                 Some("H") => self.heard(replies[0].number(1)?),
@@ -210,6 +188,41 @@ impl Caller {
             }
         }
         Err(Trouble::NotApplied("the store's clock jumps".to_owned()))
+    }
+
+    /// The keys and arguments of a call.
+    pub(super) fn written(
+        &self,
+        partition: usize,
+        (identity, mark): (Identity, u64),
+        operations: &[&Operation],
+        subjects: &[String],
+        swept: bool,
+    ) -> (Vec<String>, Vec<Vec<u8>>) {
+        let names = self.keys.partition(partition);
+        let needs = operations.iter().fold(Needs::default(), |needs, operation| needs.or(operation.needs));
+        let mut keys = vec![names.meta.clone(), names.due.clone(), names.events.clone()];
+        keys.extend(subjects.iter().cloned());
+        let hour = self.hour();
+        let mut place = |needed: bool, names: &[String]| {
+            if !needed {
+                return 0;
+            }
+            keys.extend(names.iter().cloned());
+            keys.len() - names.len() + 1
+        };
+        let costs = place(needs.costs, &[names.costs(hour), names.costs(hour + 1)]);
+        let lapses = place(needs.lapses, std::slice::from_ref(&names.lapses));
+        let documented = place(needs.subjects, std::slice::from_ref(&names.subjects));
+        let given = match &self.time {
+            Time::Server => NOTHING.to_owned(),
+            Time::Given(clock) => time_text(clock.now()).to_string(),
+        };
+        let (retention, swept) = (self.retention, u8::from(swept));
+        let head = format!("{identity} {mark} {given} {retention} {costs} {hour} {lapses} {documented} {swept}");
+        let mut arguments = vec![head.into_bytes()];
+        arguments.extend(operations.iter().enumerate().map(|(index, operation)| operation.argument(FIXED_KEYS + 1 + index)));
+        (keys, arguments)
     }
 
     /// Fences a partition, with a loud signal, once.
