@@ -210,11 +210,7 @@ async fn reserve(channel: Channel, id: String, number: usize) -> anyhow::Result<
         ..v1::ReserveRequest::default()
     };
     let reserved = QuotaServiceClient::new(channel).reserve(request).await?.into_inner();
-    anyhow::ensure!(
-        matches!(reserved.outcome, Some(v1::reserve_response::Outcome::Reservation(_))),
-        "not granted: {:?}",
-        reserved.outcome
-    );
+    anyhow::ensure!(matches!(reserved.outcome, Some(v1::reserve_response::Outcome::Reservation(_))), "not granted: {:?}", reserved.outcome);
     Ok(())
 }
 

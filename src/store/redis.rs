@@ -10,6 +10,7 @@ mod guard;
 mod keys;
 mod lineage;
 mod link;
+mod replication;
 mod reply;
 mod request;
 mod row;
@@ -32,6 +33,7 @@ use self::driver::{Bounds, Job};
 use self::keys::Keys;
 use self::lineage::{Identity, LAYOUT, Lineage};
 pub use self::link::{Credentials, Link, LinkError, LinkOptions, LinkState, Password, TlsFiles};
+use self::replication::Replication;
 use self::reply::{Reply, ReplyError};
 use self::request::Operation;
 use self::script::Flavour;
@@ -65,6 +67,8 @@ pub struct Options {
     /// How long a call may wait for a lost connection to come back.
     pub patience: Duration,
     pub on_loss: OnLoss,
+    /// What an answer waits for, beside the primary.
+    pub replicas: Replicas,
     /// The identity this sidecar worked with before, as [`RedisStore::identity`] told it.
     pub known: Option<String>,
     pub time: Time,
@@ -78,6 +82,16 @@ pub enum OnLoss {
     Stop,
     /// Counting goes on from what is there.
     Accept,
+}
+
+/// How many replicas must have a change before it is answered (durability class `replicated(n)`), within how long.
+#[derive(Debug, Clone, Default)]
+pub enum Replicas {
+    /// A failover may lose what was answered last. The store notices.
+    #[default]
+    None,
+    /// Confirmed through a link of its own, to the same primary. Not for clusters.
+    AtLeast { count: u32, within: Duration, link: Arc<Link> },
 }
 
 /// Whose clock decides.
@@ -104,6 +118,7 @@ impl Options {
             sweep_interval: Duration::from_secs(5),
             patience: Duration::from_secs(1),
             on_loss: OnLoss::Stop,
+            replicas: Replicas::None,
             known: None,
             time: Time::Server,
         }
@@ -182,10 +197,17 @@ impl RedisStore {
             LinkState::Up { epoch } => epoch,
             LinkState::Down { .. } => 0,
         };
+        let replication = match &options.replicas {
+            Replicas::None => None,
+            Replicas::AtLeast { count, within, link: own } => {
+                Some(Replication::start(link.clone(), own.clone(), *count, *within, keys.mark()))
+            }
+        };
         let caller = Arc::new(Caller {
             link,
             keys,
             lineage,
+            replication,
             verified: watch::Sender::new(epoch),
             time: options.time.clone(),
             retention: micros(options.retention),

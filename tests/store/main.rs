@@ -9,6 +9,7 @@ mod fixtures;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod medium;
+mod replicas;
 mod shared;
 mod twin;
 

@@ -14,6 +14,7 @@ use super::Time;
 use super::keys::Keys;
 use super::lineage::{Identity, Lineage};
 use super::link::{Failure, Link, LinkState};
+use super::replication::Replication;
 use super::reply::{Reply, ReplyError};
 use super::request::{Due, Needs, Operation};
 use super::row::{NOTHING, time_text};
@@ -32,6 +33,7 @@ pub(super) struct Caller {
     pub(super) link: Arc<Link>,
     pub(super) keys: Keys,
     pub(super) lineage: Lineage,
+    pub(super) replication: Option<Replication>,
     /// The connection under which the partitions were last found to be those that were seen.
     pub(super) verified: watch::Sender<u64>,
     pub(super) time: Time,
@@ -182,6 +184,10 @@ impl Caller {
                     for (sequence, time) in replies.iter().filter_map(Reply::position) {
                         self.lineage.seen(partition, identity.generation, sequence, time);
                         self.heard(time);
+                    }
+                    // A repeat finds what an earlier call wrote, and that may not be there yet either.
+                    if let Some(replication) = self.replication.as_ref().filter(|_| replies.iter().any(Reply::tells_a_change)) {
+                        replication.confirm().await?;
                     }
                     return Ok(replies);
                 }

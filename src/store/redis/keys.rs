@@ -51,6 +51,11 @@ impl Keys {
         format!("{{gq{}}}catalogs", self.instance)
     }
 
+    /// Written and read to wait for replicas; it means nothing.
+    pub(super) fn mark(&self) -> String {
+        format!("{{gq{}}}mark", self.instance)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.partitions.len()
     }

@@ -166,6 +166,12 @@ impl Link {
     }
 }
 
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.shared.address)
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         if let Some(supervisor) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -79,6 +79,11 @@ impl Reply {
         Some((self.number(2).ok()?, self.number(1).ok()?))
     }
 
+    /// Whether it speaks of something that was written, now or before.
+    pub(super) fn tells_a_change(&self) -> bool {
+        matches!(self.letter(), "D" | "Y" | "U" | "O" | "W")
+    }
+
     /// The ledger's answer to a transaction.
     pub(super) fn answer(&self, transaction: &Transaction) -> Result<Answer, ReplyError> {
         match (self.letter(), &transaction.step) {

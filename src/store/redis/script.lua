@@ -12,7 +12,7 @@
 --       Instead of all that, `A identity` lays a partition out.
 -- Reply one array for each operation, or one of `G` (another genesis), `B` (behind the high-water mark), `H` (another hour).
 --
--- Times are microseconds, amounts micro-units; both stay below 2^53 and are written by `%.0f`. A transaction reads everything and checks
+-- Times are microseconds, in whole milliseconds, amounts micro-units; both stay below 2^53 and are written by `%.0f`. A transaction reads everything and checks
 -- everything before its first write, and after that nothing can fail. Repeating one is safe: its id and expected version tell.
 
 local MAX = 1000000000000000
@@ -63,7 +63,7 @@ local generation = match(genesis, '(%d+)$')
 local now
 if given == '-' then
   local time = call('TIME')
-  now = time[1] * 1000000 + time[2]
+  now = time[1] * 1000000 + math.floor(time[2] / 1000) * 1000
 else
   now = tonumber(given)
 end
