@@ -1,6 +1,6 @@
 //! What the script is asked: operations as texts, and which keys each needs beside its partition's own.
 //!
-//! The grammar is the script's (`script.lua`). Amounts and times are checked types here and digits there; nothing that a caller wrote stands
+//! The grammar is the script's (the folder `script`). Amounts and times are checked types here and digits there; nothing that a caller wrote stands
 //! in a key or in a line of its own.
 
 use std::fmt::Write as _;

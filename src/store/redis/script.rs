@@ -4,7 +4,14 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
-const SOURCE: &str = include_str!("script.lua");
+/// The folder `script`, in this order.
+const SOURCE: [&str; 5] = [
+    include_str!("script/call.lua"),
+    include_str!("script/rows.lua"),
+    include_str!("script/transact.lua"),
+    include_str!("script/read.lua"),
+    include_str!("script/sweep.lua"),
+];
 
 /// When the server may refuse to run it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +32,7 @@ static ALWAYS: LazyLock<Loaded> = LazyLock::new(|| Loaded::new("#!lua flags=allo
 
 impl Loaded {
     fn new(first_line: &str) -> Self {
-        let text = format!("{first_line}\n{SOURCE}");
+        let text = format!("{first_line}\n{}", SOURCE.concat());
         Self { hash: Script::new(&text).get_hash().to_owned(), text }
     }
 }

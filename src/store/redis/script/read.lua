@@ -1,0 +1,58 @@
+-- Reads, and what time alone brings about.
+
+if wanted.R then
+  -- R place subject field...: the fields of a subject's hash, as its decisions would see them.
+  operations.R = function(operation)
+    local place, subject, at = match(operation, '^R (%d+) (%S+)()')
+    local wait = due_first(subject)
+    if wait then
+      return wait
+    end
+    local fields = {}
+    for field in string.gmatch(sub(operation, at), '%S+') do
+      fields[#fields + 1] = field
+    end
+    local reply = { 'V', now_text }
+    if #fields == 0 then
+      return reply
+    end
+    local stored = call('HMGET', KEYS[tonumber(place)], unpack(fields))
+    for index, field in ipairs(fields) do
+      local value = stored[index]
+      if value and sub(field, 1, 2) == 'r:' then
+        local row = row_of(value)
+        if row and is_forgotten(row) then
+          value = false
+        end
+      end
+      reply[#reply + 1] = value
+    end
+    return reply
+  end
+end
+
+if wanted.L then
+  -- L after count: documented subjects in order, those after one.
+  operations.L = function(operation)
+    local after, count = match(operation, '^L (%S+) (%d+)$')
+    local from = after == '-' and '-' or '(' .. after
+    return { 'L', now_text, call('ZRANGEBYLEX', SUBJECTS, from, '+', 'LIMIT', 0, count) }
+  end
+end
+
+if wanted.V then
+  -- V number time: whether the change of this number is still the one that was seen (at any time: 0).
+  operations.V = function(operation)
+    local number, time = match(operation, '^V (%d+) (%d+)$')
+    local id = generation .. '-' .. number
+    local found = call('XRANGE', EVENTS, id, id)[1]
+    if found then
+      return { 'X', (time == '0' or found[2][2] == time) and 'same' or 'other' }
+    end
+    local first = call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
+    local of, at = match(first and first[1] or '', '^(%d+)-(%d+)$')
+    local trimmed = of and (tonumber(of) > tonumber(generation) or of == generation and tonumber(at) > tonumber(number))
+    return { 'X', trimmed and 'trimmed' or 'gone' }
+  end
+end
+

@@ -1,0 +1,175 @@
+-- What is kept of a subject, and what every change leaves.
+
+local note, row_of, head_of, is_forgotten, account_of, account_text, give_back, write, roll, due_first
+
+if wanted.T or wanted.S then
+  -- The event of a change.
+  note = function(kind, subject, id, document, row)
+    sequence = sequence + 1
+    changed = true
+    local head = kind .. ' ' .. subject .. ' ' .. id .. ' ' .. #document .. '\n'
+    call('XADD', EVENTS, generation .. '-' .. format('%d', sequence), 't', now_text, 'e', head .. document .. row)
+  end
+
+  -- The first part of a row's text, under the number of the next event.
+  head_of = function(row)
+    local legs = row.legs
+    local text = format(
+      '%d %d %s %s %d %s %s %s %s %d %d\n', row.version, sequence + 1, row.state, row.create, row.deadline, row.settle, row.late, row.opened,
+      row.settled, #legs, #row.tally
+    )
+    for place = 1, #legs do
+      local leg = legs[place]
+      text = text .. leg[1] .. ' ' .. format('%d %d\n', leg[2], leg[3])
+    end
+    return text
+  end
+
+  -- Accounts: `reserved committed` or `reserved committed lapses`. `r`, `c` and `l` are as they would become.
+  account_of = function(stored)
+    if not stored then
+      return { stored = false, r = 0, c = 0, l = false, known = false, touched = false, r0 = 0, c0 = 0, l0 = false }
+    end
+    local r, c, l = match(stored, '^(%d+) (%d+) ?(%d*)$')
+    if not r then
+      return nil
+    end
+    r, c, l = tonumber(r), tonumber(c), tonumber(l) or false
+    return { stored = stored, r = r, c = c, l = l, known = l, touched = false, r0 = r, c0 = c, l0 = l }
+  end
+
+  account_text = function(r, c, l)
+    if l then
+      return format('%d %d %d', r, c, l)
+    end
+    return format('%d %d', r, c)
+  end
+
+  -- Frees what a held row set aside. Names the account that cannot be, if there is one.
+  give_back = function(key, accounts, row)
+    local missing, fields = {}, {}
+    for _, leg in ipairs(row.legs) do
+      if accounts[leg[1]] == nil then
+        accounts[leg[1]] = false
+        missing[#missing + 1] = leg[1]
+        fields[#fields + 1] = 'a:' .. leg[1]
+      end
+    end
+    if #missing > 0 then
+      local stored = call('HMGET', key, unpack(fields))
+      for place, name in ipairs(missing) do
+        accounts[name] = account_of(stored[place])
+        if not accounts[name] then
+          return name
+        end
+      end
+    end
+    for _, leg in ipairs(row.legs) do
+      local account = accounts[leg[1]]
+      account.r = account.r - leg[2]
+      account.r0 = account.r
+      account.touched = true
+      if account.r < 0 then
+        return leg[1]
+      end
+    end
+    return nil
+  end
+
+  -- Writes the accounts that changed, and whatever else is to be written to the subject's hash.
+  write = function(key, subject, accounts, fields)
+    local gone
+    for name, account in pairs(accounts) do
+      if account.touched then
+        if account.r ~= 0 or account.c ~= 0 then
+          fields[#fields + 1] = 'a:' .. name
+          fields[#fields + 1] = account_text(account.r, account.c, account.l)
+          if account.l and (account.l ~= account.known or not account.stored) then
+            call('ZADD', LAPSES, format('%d', account.l), subject .. ' ' .. name)
+          end
+        elseif account.stored then
+          gone = gone or {}
+          gone[#gone + 1] = 'a:' .. name
+        end
+      end
+    end
+    if #fields > 0 then
+      call('HSET', key, unpack(fields))
+    end
+    if gone then
+      call('HDEL', key, unpack(gone))
+    end
+  end
+end
+
+if COSTS then
+  -- Adds what an ended attempt came to: generations, attempts, outputs, failovers, units, cost, cost shift. A sum that would leave the
+  -- exact numbers goes on in a row of its own.
+  roll = function(tally)
+    local field, generations, attempts, outputs, failovers, units, cost, shift =
+      match(tally, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
+    while field do
+      local stored = call('HGET', COSTS, field)
+      if not stored then
+        call('HSET', COSTS, field, sub(tally, #match(tally, '^%S+') + 2))
+        return
+      end
+      local g, a, o, f, u, c, s = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
+      u, c, s = u + units, c + cost, s + shift
+      if u < 8 * MAX and c < 8 * MAX and s < 8 * MAX and s > -8 * MAX then
+        call('HSET', COSTS, field, format('%d %d %d %d %d %d %d', g + generations, a + attempts, o + outputs, f + failovers, u, c, s))
+        return
+      end
+      field = field .. '+'
+    end
+  end
+end
+
+-- Rows: `version number state create deadline settle late opened settled legs tally`, a line for each leg, then the tally and the detail.
+row_of = function(stored)
+  local version, state, create, deadline, settle, late, opened, settled, legs, tally, at =
+    match(stored, '^(%d+) %d+ (%a) (%d+) (%d+) (%S+) ([01]) (%x+) (%S+) (%d+) (%d+)\n()')
+  if not version then
+    return nil
+  end
+  local row = {
+    version = tonumber(version), state = state, create = create, deadline = tonumber(deadline), settle = settle, late = late,
+    opened = opened, settled = settled, legs = {}, stored = stored, tally = '', detail = '',
+  }
+  for place = 1, tonumber(legs) do
+    local key, held, used, after = match(stored, '^(%S+) (%d+) (%d+)\n()', at)
+    if not key then
+      return nil
+    end
+    row.legs[place] = { key, tonumber(held), tonumber(used) }
+    at = after
+  end
+  local detail = at + tally
+  row.tally, row.detail = sub(stored, at, detail - 1), sub(stored, detail)
+  return row
+end
+
+-- Ended so long ago that its id is free again.
+is_forgotten = function(row)
+  return row.state ~= 'h' and row.settle + retention <= now
+end
+
+-- What must be swept before a subject is decided on: its own holds whose time is over, or so many that they may be among them.
+due_first = function(subject)
+  if swept == '1' then
+    return nil
+  end
+  local due = call('ZRANGEBYSCORE', DUE, '-inf', now_text, 'LIMIT', 0, DUE_LOOK)
+  if #due == 0 then
+    return nil
+  end
+  local own = #due == DUE_LOOK
+  local prefix = subject .. ' '
+  for _, member in ipairs(due) do
+    own = own or sub(member, 1, #prefix) == prefix
+  end
+  if not own then
+    return nil
+  end
+  return { 'S', now_text, call('ZRANGEBYSCORE', DUE, '-inf', now_text, 'LIMIT', 0, DUE_REPLY) }
+end

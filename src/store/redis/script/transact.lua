@@ -1,0 +1,274 @@
+-- T place subject dry judged_by from before document_bytes kind, then what the kind asks for: see `request.rs`, which writes it.
+
+if wanted.T then
+  local max, min = math.max, math.min
+
+  local function available(account, limit)
+    return max(max(limit - account.r, 0) - account.c, 0)
+  end
+
+  -- Adds to the leg of an account, which may already have given. `side` is 2 for held, 3 for used.
+  local function add_leg(legs, key, amount, side)
+    for place = 1, #legs do
+      if legs[place][1] == key then
+        legs[place][side] = legs[place][side] + amount
+        return
+      end
+    end
+    legs[#legs + 1] = { key, side == 2 and amount or 0, side == 3 and amount or 0 }
+  end
+
+  -- Adds to an account and its leg. False if it cannot hold that much.
+  local function add(accounts, legs, name, amount, side, lapses)
+    local account = accounts[name]
+    if side == 2 then
+      account.r = account.r + amount
+    else
+      account.c = account.c + amount
+    end
+    if lapses and (not account.l or account.l < lapses) then
+      account.l = lapses
+    end
+    account.touched = true
+    if account.r + account.c > MAX then
+      return false
+    end
+    add_leg(legs, name, amount, side)
+    return true
+  end
+
+  -- The sources and caps of a take, each a list of its fields; the names of all accounts in it; and where the operation goes on.
+  local function read_take(operation, at)
+    local take, sources, caps, names = {}, {}, {}, {}
+    local units, whole, overage, source_count, cap_count
+    units, whole, overage, source_count, cap_count, at = match(operation, '^(%d+) ([01]) (%S+) (%d+) (%d+)\n()', at)
+    for place = 1, tonumber(source_count) do
+      local name, limit, at_most, carry, carry_limit, carry_cap, after =
+        match(operation, '^(%S+) (%S+) (%S+) (%S+) (%d+) (%d+)\n()', at)
+      sources[place] = { name, tonumber(limit), tonumber(at_most), carry, carry_limit, carry_cap }
+      names[#names + 1] = name
+      if carry ~= '-' then
+        names[#names + 1] = carry
+      end
+      at = after
+    end
+    if overage ~= '-' then
+      names[#names + 1] = overage
+    end
+    for place = 1, tonumber(cap_count) do
+      local name, amount, limit, enforced, lapses, after = match(operation, '^(%S+) (%d+) (%S+) ([01]) (%S+)\n()', at)
+      caps[place] = { name, tonumber(amount), tonumber(limit), enforced == '1', tonumber(lapses) }
+      names[#names + 1] = name
+      at = after
+    end
+    take.units, take.whole, take.overage, take.sources, take.caps = tonumber(units), whole == '1', overage, sources, caps
+    return take, names, at
+  end
+
+  -- Takes from the sources in order, then overage, under the caps. The legs and the caps warned of, or the refusal.
+  local function carry_out(take, accounts, side)
+    local legs, left = {}, take.units
+    for _, source in ipairs(take.sources) do
+      local here = MAX
+      if source[2] then
+        local limit = source[2]
+        if source[4] ~= '-' then
+          limit = min(limit + min(available(accounts[source[4]], source[5]), source[6]), MAX)
+        end
+        here = available(accounts[source[1]], limit)
+      end
+      if not take.whole or here >= left then
+        local amount = min(here, left, source[3] or left)
+        if amount > 0 then
+          if not add(accounts, legs, source[1], amount, side) then
+            return nil, nil, { 'F', source[1] }
+          end
+          left = left - amount
+        end
+      end
+    end
+    if left > 0 and take.overage ~= '-' then
+      if not add(accounts, legs, take.overage, left, side) then
+        return nil, nil, { 'F', take.overage }
+      end
+      left = 0
+    end
+    local reached, warned = {}, {}
+    for place, cap in ipairs(take.caps) do
+      if cap[2] > 0 then
+        local account = accounts[cap[1]]
+        local exceeded = cap[3] and account.r + account.c + cap[2] > cap[3]
+        if exceeded and cap[4] then
+          reached[#reached + 1] = place - 1
+        else
+          if exceeded then
+            warned[#warned + 1] = place - 1
+          end
+          if not add(accounts, legs, cap[1], cap[2], side, cap[5]) then
+            return nil, nil, { 'F', cap[1] }
+          end
+        end
+      end
+    end
+    if left > 0 or #reached > 0 then
+      local shown = {}
+      for _, list in ipairs({ take.sources, take.caps }) do
+        for _, one in ipairs(list) do
+          local account = accounts[one[1]]
+          shown[#shown + 1] = account_text(account.r0, account.c0, account.l0)
+        end
+      end
+      return nil, nil, { 'N', now_text, left > 0 and '1' or '0', concat(reached, ' '), concat(shown, ';') }
+    end
+    return legs, warned
+  end
+
+  operations.T = function(operation)
+    local place, subject, dry, judged_by, from, before, document_bytes, kind, at =
+      match(operation, '^T (%d+) (%S+) ([01]) (%S+) (%d+) (%d+) (%S+) ([%-KRC])\n()')
+    local key = KEYS[tonumber(place)]
+    local wait = due_first(subject)
+    if wait then
+      return wait
+    end
+
+    -- Read.
+    local id, fingerprint, expected, state, ttl, event, tally_bytes, detail_bytes
+    local take, names, accounts, row = nil, {}, {}, nil
+    local fields, wanted_names = { 'v' }, {}
+    if kind ~= '-' then
+      id, fingerprint, expected, state, ttl, event, tally_bytes, detail_bytes, at =
+        match(operation, '^(%S+) (%x+) (%S+) (%a) (%S+) (%a) (%d+) (%d+)\n()', at)
+      fields[2] = 'r:' .. id
+    end
+    if kind == 'R' or kind == 'C' then
+      take, names, at = read_take(operation, at)
+      for _, name in ipairs(names) do
+        if accounts[name] == nil then
+          accounts[name] = false
+          wanted_names[#wanted_names + 1] = name
+          fields[#fields + 1] = 'a:' .. name
+        end
+      end
+    end
+    local stored = call('HMGET', key, unpack(fields))
+    for index, name in ipairs(wanted_names) do
+      accounts[name] = account_of(stored[index + 2])
+      if not accounts[name] then
+        return { 'C', name }
+      end
+    end
+    local version = tonumber(stored[1] or '0')
+    if id and stored[2] then
+      row = row_of(stored[2])
+      if not row then
+        return { 'C', id }
+      end
+      if is_forgotten(row) then
+        row = nil
+      end
+    end
+
+    -- Check.
+    if id then
+      if expected == 'A' then
+        if row then
+          return { row.opened == fingerprint and 'Y' or 'U', row.stored }
+        end
+      elseif not row or row.version ~= tonumber(expected) then
+        return { 'O', row and row.stored or false }
+      end
+    end
+    if judged_by ~= '-' and tonumber(judged_by) ~= version then
+      return { 'M' }
+    end
+    if now < tonumber(from) or now >= tonumber(before) then
+      return { 'Z', now_text }
+    end
+    local legs, warned = {}, {}
+    if kind == 'K' and row then
+      legs = row.legs
+    elseif take then
+      local damaged = row and row.state == 'h' and give_back(key, accounts, row)
+      if damaged then
+        return { 'C', damaged }
+      end
+      local refusal
+      legs, warned, refusal = carry_out(take, accounts, kind == 'R' and 2 or 3)
+      if refusal then
+        return refusal
+      end
+      if kind == 'C' and row then
+        local used = legs
+        legs = {}
+        for index, leg in ipairs(row.legs) do
+          legs[index] = { leg[1], leg[2], 0 }
+        end
+        for _, leg in ipairs(used) do
+          add_leg(legs, leg[1], leg[3], 3)
+        end
+      end
+    end
+    local shown = {}
+    if take then
+      for _, list in ipairs({ take.sources, take.caps }) do
+        for _, one in ipairs(list) do
+          local account = accounts[one[1]]
+          shown[#shown + 1] = dry == '1' and (account.stored or '0 0') or account_text(account.r, account.c, account.l)
+        end
+      end
+    end
+
+    -- Work out what it leads to.
+    local document, tally, detail = '', '', ''
+    if document_bytes ~= '-' then
+      document = sub(operation, at, at + document_bytes - 1)
+      at = at + document_bytes
+    end
+    local ended, deadline, head = state ~= 'h', nil, nil
+    if id then
+      tally = sub(operation, at, at + tally_bytes - 1)
+      detail = sub(operation, at + tally_bytes, at + tally_bytes + detail_bytes - 1)
+      deadline = row and row.deadline or now
+      if ttl ~= '-' then
+        deadline = max(deadline, now + ttl)
+      end
+      local late = row and (row.late == '1' or row.state == 'e')
+      head = head_of({
+        version = row and row.version + 1 or 1, state = state, create = row and row.create or now_text, deadline = deadline,
+        settle = ended and now_text or '-', late = state == 'c' and late and '1' or '0', opened = row and row.opened or fingerprint,
+        settled = ended and fingerprint or '-', legs = legs, tally = ended and '' or tally,
+      })
+    end
+    local accounts_text, warned_text = concat(shown, ';'), concat(warned, ' ')
+    if dry == '1' then
+      return { 'E', now_text, format('%d', sequence), '', head or false, accounts_text, warned_text }
+    end
+
+    -- From here it must succeed.
+    local written, new_version, new = {}, '', ''
+    if document_bytes ~= '-' then
+      if version == 0 then
+        call('ZADD', SUBJECTS, 0, subject)
+      end
+      new_version = format('%d', version + 1)
+      written = { 'v', new_version, 'd', document }
+    end
+    if id then
+      new = head .. (ended and '' or tally) .. detail
+      written[#written + 1] = 'r:' .. id
+      written[#written + 1] = new
+      if not ended then
+        call('ZADD', DUE, format('%d', deadline), subject .. ' ' .. id)
+      else
+        if row and row.state == 'h' then
+          call('ZREM', DUE, subject .. ' ' .. id)
+        end
+        roll(tally)
+      end
+    end
+    write(key, subject, accounts, written)
+    note(event or 's', subject, id or '-', document, new)
+    return { 'D', now_text, format('%d', sequence), new_version, head or false, accounts_text, warned_text }
+  end
+end
