@@ -4,6 +4,7 @@
 //! that meets the outage policy.
 
 pub mod embedded;
+pub mod journal;
 pub mod queue;
 pub mod record;
 pub mod redis;

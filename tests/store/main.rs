@@ -6,8 +6,12 @@ mod contract;
 mod crash;
 mod embedded;
 mod fixtures;
+<<<<<<< HEAD
 #[path = "../lab/mod.rs"]
 mod lab;
+=======
+mod journal;
+>>>>>>> f0167ff (Keep commands on disk while the store is away)
 mod medium;
 mod replicas;
 mod shared;
