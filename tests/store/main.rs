@@ -6,12 +6,9 @@ mod contract;
 mod crash;
 mod embedded;
 mod fixtures;
-<<<<<<< HEAD
+mod journal;
 #[path = "../lab/mod.rs"]
 mod lab;
-=======
-mod journal;
->>>>>>> f0167ff (Keep commands on disk while the store is away)
 mod medium;
 mod replicas;
 mod shared;
