@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds_with_config(with_comments, config)?;
 
     // Storage records are nobody's interface: not in the descriptors that reflection serves.
-    let records = protox::compile(["genquota/store/v1/record.proto"], [PROTO_ROOT])?;
+    let records = protox::compile(["genquota/store/v1/record.proto", "genquota/store/v1/journal.proto"], [PROTO_ROOT])?;
     tonic_prost_build::configure().btree_map(".").compile_fds(records)?;
 
     println!("cargo:rustc-env=GENQUOTA_REVISION={}", revision().unwrap_or_default());

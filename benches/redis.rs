@@ -294,6 +294,7 @@ fn detail() -> Arc<Detail> {
         currency: "USD".into(),
         cost_reserved: Micros::ZERO,
         note: "".into(),
+        unenforced: false,
     })
 }
 

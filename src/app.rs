@@ -19,10 +19,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{CatalogSource, Config, HttpAddress, ListenAddress, StoreAddress};
 use crate::grpc::Handlers;
 use crate::http::{self, Health, Phase};
-use crate::service::{Catalogs, Rules, Service};
+use crate::service::{Catalogs, OutageRules, Pace, Rules, Service};
 use crate::shutdown;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options};
+use crate::store::journal::Journal;
 
 mod keeper;
 mod listener;
@@ -30,6 +31,10 @@ mod server;
 
 /// How long events are kept in the embedded store.
 const EVENT_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A caller waits this part of what a request may take for a store that gives no answer: the rest is for the journal's disk and the way
+/// back.
+const PATIENCE_PART: u32 = 4;
 
 /// What may still take time once the drain is over or its deadline has passed.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -50,6 +55,7 @@ pub struct App {
     bound: Bound,
     health: Health,
     store: Arc<dyn Store>,
+    journal: Option<Arc<Journal>>,
     service: Arc<Service>,
     config: Config,
 }
@@ -71,13 +77,42 @@ pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> anyhow::Result<()> {
 impl App {
     /// Reads the catalog, opens the store and binds every listener.
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        // First the cheap check of the catalog: nothing is opened for one that is wrong.
         let text = catalog_text(&config.catalog)?;
         let store = open_store(&config, clock.clone()).await?;
+        // A store in this process is never away while the process lives.
+        let journal = match &config.store {
+            StoreAddress::Memory | StoreAddress::Embedded(_) => None,
+        };
+        Self::assemble(config, clock, text, store, journal).await
+    }
+
+    /// The same on a store that is open already, with the journal of the configuration.
+    pub async fn build_on(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
+        let text = catalog_text(&config.catalog)?;
+        let journal = open_journal(&config).await?;
+        Self::assemble(config, clock, text, store, journal).await
+    }
+
+    async fn assemble(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        text: String,
+        store: Arc<dyn Store>,
+        journal: Option<Arc<Journal>>,
+    ) -> anyhow::Result<Self> {
         let read = |text: &str| catalog::parse("catalog", text).map_err(|problems| problems.to_string());
         let catalogs = Catalogs::start(&*store, Arc::from(text), read).await?;
         tracing::info!(catalog = %catalogs.current().version, "catalog loaded");
         let rules = Rules { ttl: signed(config.reservation.ttl), ttl_max: signed(config.reservation.ttl_max) };
-        let service = Arc::new(Service::new(store.clone(), catalogs, clock, rules));
+        let service = Service::new(store.clone(), catalogs, clock, rules);
+        let service = Arc::new(match &journal {
+            Some(journal) => {
+                let patience = config.request_timeout / PATIENCE_PART;
+                service.journalled(journal.clone(), OutageRules { patience, retention: signed(config.retention) })
+            }
+            None => service,
+        });
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             listeners.push(Listener::bind(address).await?);
@@ -93,7 +128,7 @@ impl App {
             listen: listeners.iter().map(Listener::address).collect::<Result<_, _>>()?,
             http: http.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
         };
-        Ok(Self { listeners, http, bound, health: Health::starting(), store, service, config })
+        Ok(Self { listeners, http, bound, health: Health::starting(), store, journal, service, config })
     }
 
     pub fn bound(&self) -> &Bound {
@@ -103,7 +138,7 @@ impl App {
     /// Serves until `stop` is cancelled, then drains.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
-        let handlers = Handlers::new(self.service, tasks.clone());
+        let handlers = Handlers::new(self.service.clone(), tasks.clone());
         let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let connections = Arc::new(tokio::sync::Semaphore::new(self.config.limits.connections));
         for listener in self.listeners {
@@ -114,12 +149,15 @@ impl App {
         }
         let probes_stop = CancellationToken::new();
         let probes = self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), probes_stop.clone())));
-        let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.health.clone()));
+        let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.service.clone(), self.health.clone()));
+        let replayer = tokio::spawn(self.service.clone().replay(Pace::default()));
         self.health.set_phase(Phase::Serving);
 
         stop.cancelled().await;
         self.health.set_phase(Phase::Draining);
         keeper.abort();
+        // What it has not replayed is durable, and the next start goes on with it.
+        replayer.abort();
         let drain = async {
             while let Some(served) = servers.join_next().await {
                 served??;
@@ -127,6 +165,9 @@ impl App {
             tasks.close();
             tasks.wait().await;
             self.store.close().await;
+            if let Some(journal) = &self.journal {
+                journal.close().await;
+            }
             anyhow::Ok(())
         };
         let deadline = self.config.drain_deadline;
@@ -147,6 +188,11 @@ impl App {
                     // A disk that hangs must not keep the process: dropped, the store would wait for it.
                     std::mem::forget(self.store.clone());
                 }
+                if let Some(journal) = &self.journal
+                    && tokio::time::timeout(LAST_MOMENT, journal.close()).await.is_err()
+                {
+                    std::mem::forget(journal.clone());
+                }
                 Ok(())
             }
         }
@@ -166,6 +212,19 @@ fn catalog_text(source: &CatalogSource) -> anyhow::Result<String> {
         tracing::warn!(catalog = name, line = problem.line, problem = problem.message, "catalog");
     }
     Ok(text)
+}
+
+async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
+    let Some(directory) = config.journal.clone() else { return Ok(None) };
+    let entries_max = config.journal_max;
+    let open = move || Journal::open(&directory, entries_max);
+    let journal = tokio::task::spawn_blocking(open).await.map_err(|_| anyhow!("the journal's start panicked"))??;
+    let (queued, dead) = (journal.queued(), journal.dead().len());
+    if dead > 0 {
+        tracing::error!(place = journal.place(), dead, "the journal holds commands that could not be carried out");
+    }
+    tracing::info!(place = journal.place(), queued, "journal opened");
+    Ok(Some(Arc::new(journal)))
 }
 
 async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {

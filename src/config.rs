@@ -31,6 +31,10 @@ pub struct Config {
     pub http: HttpAddress,
     pub catalog: CatalogSource,
     pub store: StoreAddress,
+    /// Where what has happened waits while a shared store is away. `None`: nowhere, and callers are told that the store is away.
+    pub journal: Option<PathBuf>,
+    /// Most entries of the journal.
+    pub journal_max: usize,
     /// True: a listener that other hosts can reach is accepted although nothing protects it.
     pub insecure: bool,
     pub reservation: ReservationConfig,
@@ -132,6 +136,8 @@ impl Config {
             http: HttpAddress::At(HostPort::loopback(7071)),
             catalog: CatalogSource::Bundled,
             store: StoreAddress::Embedded(data_dir),
+            journal: None,
+            journal_max: 65_536,
             insecure: false,
             reservation: ReservationConfig { ttl: Duration::from_secs(15 * 60), ttl_max: Duration::from_secs(2 * 3600) },
             retention: Duration::from_secs(7 * 24 * 3600),

@@ -5,6 +5,7 @@
 pub mod administration;
 pub mod amount;
 pub mod balance;
+pub mod booking;
 pub mod cap;
 pub mod catalog;
 pub mod charge;

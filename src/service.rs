@@ -20,21 +20,28 @@ use crate::domain::ledger::{AccountKey, Row, Take};
 use crate::domain::subject::{Document, PayingSource, View};
 use crate::store::{Store, StoreError};
 
+use self::outage::Fallback;
+
 mod catalogs;
 mod error;
 mod judging;
+mod outage;
 mod query;
+mod queued;
 mod quote;
 mod record;
+mod replay;
 mod reserve;
 mod settle;
 mod subjects;
 
 pub use catalogs::{Catalogs, ReadCatalog};
 pub use error::{ServiceError, state_name};
+pub use outage::OutageRules;
 pub use query::SubjectBalance;
 pub use quote::{Offer, Quotation, QuoteCommand};
 pub use record::RecordCommand;
+pub use replay::Pace;
 pub use reserve::{ReserveCommand, Reserved};
 pub use settle::{ExtendCommand, SettleCommand, Settled};
 pub use subjects::Subject;
@@ -69,6 +76,8 @@ pub struct Service {
     turns: Vec<Mutex<()>>,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    /// What there is to fall back on while the store is away; `None`: nothing.
+    fallback: Option<Fallback>,
 }
 
 /// A reservation with its subject, as it is answered.
@@ -89,6 +98,7 @@ impl Service {
             turns,
             clock,
             rules,
+            fallback: None,
         }
     }
 

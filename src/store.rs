@@ -4,6 +4,8 @@
 //! that meets the outage policy.
 
 pub mod embedded;
+pub mod journal;
+pub mod outage;
 pub mod queue;
 pub mod record;
 pub mod redis;

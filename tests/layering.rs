@@ -68,7 +68,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic_prost", WIRE),
     ("tonic_health", &["app", "grpc"]),
     ("tonic_reflection", &["app", "grpc"]),
-    ("redb", &["store/embedded", "store/embedded.rs"]),
+    ("redb", &["store/embedded", "store/embedded.rs", "store/journal", "store/journal.rs"]),
     ("redis", &["store/redis", "store/redis.rs"]),
     ("axum", &["http"]),
     ("clap", &["cli", "demo"]),

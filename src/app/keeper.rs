@@ -6,28 +6,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::{Health, StoreHealth};
+use crate::service::Service;
 use crate::store::{Store, StoreError};
 
 /// How often the store is asked: within a probe's usual period, and too seldom to count as load.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps the health up to date for as long as it is polled.
-pub(super) async fn keep(store: Arc<dyn Store>, health: Health) {
+/// Keeps the health up to date for as long as it is polled. The service says what its plans let pass without the store.
+pub(super) async fn keep(store: Arc<dyn Store>, service: Arc<Service>, health: Health) {
+    watch(&*store, || service.is_open_in_outage(), &health).await;
+}
+
+async fn watch(store: &dyn Store, is_open: impl Fn() -> bool, health: &Health) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        health.set_store(look(&*store).await);
+        health.set_store(look(store, &is_open).await);
     }
 }
 
 /// The store as it is: any answer will do.
-async fn look(store: &dyn Store) -> StoreHealth {
+async fn look(store: &dyn Store, is_open: &impl Fn() -> bool) -> StoreHealth {
     match tokio::time::timeout(INTERVAL, store.documents(None, 0)).await {
         // A store that sheds load or closes is there.
         Ok(Ok(_) | Err(StoreError::Overloaded { .. } | StoreError::Closing)) => StoreHealth::Answering,
         Ok(Err(StoreError::DataLost { .. })) => StoreHealth::DataLost,
-        // Whatever a plan's outage policy says: this version lets nothing pass without the store.
+        Ok(Err(StoreError::Unavailable { .. })) | Err(_) if is_open() => StoreHealth::SilentOpen,
         Ok(Err(StoreError::Unavailable { .. })) | Err(_) => StoreHealth::SilentClosed,
     }
 }
@@ -35,6 +40,7 @@ async fn look(store: &dyn Store) -> StoreHealth {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
@@ -90,17 +96,21 @@ mod tests {
         let store = Arc::new(Told::default());
         let health = Health::starting();
         health.set_phase(crate::http::Phase::Serving);
-        let keeper = tokio::spawn(keep(store.clone(), health.clone()));
+        let open = Arc::new(AtomicBool::new(false));
+        let (watched, is_open, told) = (store.clone(), open.clone(), health.clone());
+        let keeper = tokio::spawn(async move { watch(&*watched, || is_open.load(Ordering::SeqCst), &told).await });
         let mut changes = health.subscribe();
         let reason = || Arc::from("told so");
-        for (told, ready) in [
-            (Some(StoreError::Unavailable { reason: reason() }), false),
-            (None, true),
-            (Some(StoreError::DataLost { reason: reason() }), false),
-            (Some(StoreError::Overloaded { retry_after: INTERVAL }), true),
+        for (told, policy_open, expected) in [
+            (Some(StoreError::Unavailable { reason: reason() }), false, StoreHealth::SilentClosed),
+            (Some(StoreError::Unavailable { reason: reason() }), true, StoreHealth::SilentOpen),
+            (None, true, StoreHealth::Answering),
+            (Some(StoreError::DataLost { reason: reason() }), true, StoreHealth::DataLost),
+            (Some(StoreError::Overloaded { retry_after: INTERVAL }), false, StoreHealth::Answering),
         ] {
+            open.store(policy_open, Ordering::SeqCst);
             *store.0.lock().unwrap() = told;
-            changes.wait_for(|state| state.is_ready() == ready).await.unwrap();
+            changes.wait_for(|state| state.store == expected).await.unwrap();
         }
         keeper.abort();
     }

@@ -327,6 +327,7 @@ impl<'c> Charge<'c> {
             currency: catalog.price_book.currency.clone(),
             cost_reserved: self.cost,
             note: Box::default(),
+            unenforced: false,
         }
     }
 

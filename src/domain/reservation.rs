@@ -35,6 +35,8 @@ pub struct Detail {
     pub cost_reserved: Micros,
     /// What the caller said of the end.
     pub note: Box<str>,
+    /// Let pass by the outage policy while the store was away: no account was asked (W1).
+    pub unenforced: bool,
 }
 
 /// One call to one target.

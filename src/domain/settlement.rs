@@ -8,14 +8,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::amount::Micros;
-use super::cap::CapOf;
 use super::cap::{CapAmounts, CapContext, charged_caps};
 use super::catalog::Catalog;
 use super::charge::{Charge, ChargeError, Opening, at_target, checked_action, priced_at};
 use super::condition::Circumstances;
 use super::ids::SubjectId;
 use super::ledger::{
-    AccountKey, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
+    AccountKey, AccountKind, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
 };
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
@@ -251,8 +250,15 @@ fn book_cost(
     Ok(())
 }
 
-/// The caps a settlement books under: those of the reservation, in the windows of the reservation (P5). They refuse nothing any more.
+/// The caps a settlement books under: those of the reservation but for what was in flight.
 fn booked_caps(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &CapAmounts<'_>) -> Result<Vec<CapLeg>, ChargeError> {
+    let mut caps = caps_of(catalog, detail, then, amounts)?;
+    caps.retain(|cap| cap.account.kind() != AccountKind::LevelCap);
+    Ok(caps)
+}
+
+/// The caps of a reservation, in the windows of the reservation (P5). What has happened is booked: they refuse nothing any more.
+pub(super) fn caps_of(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &CapAmounts<'_>) -> Result<Vec<CapLeg>, ChargeError> {
     if detail.meter.is_none() {
         return Ok(Vec::new());
     }
@@ -274,6 +280,5 @@ fn booked_caps(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &Ca
     let plan = detail.plan.as_ref().and_then(|plan| catalog.plans.get(plan));
     let plan_caps = plan.zip(day).map_or(&[][..], |(plan, day)| &plan.terms_on(day).caps);
     let caps = charged_caps(catalog.caps.iter().chain(plan_caps), &context, amounts)?;
-    let flows = caps.into_iter().filter(|charged| charged.cap.of != CapOf::InFlight);
-    Ok(flows.map(|charged| CapLeg { limit: None, enforced: false, ..charged.leg }).collect())
+    Ok(caps.into_iter().map(|charged| CapLeg { limit: None, enforced: false, ..charged.leg }).collect())
 }

@@ -37,11 +37,11 @@ impl QuotaService for Handlers {
         let command = read_commit(&request.into_inner()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
         Ok(Response::new(v1::CommitResponse {
-            reservation: Some(write::reservation(&settled.reservation)),
+            reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
             events: events(&settled),
             replayed: settled.replayed,
-            queued: false,
+            queued: settled.queued,
         }))
     }
 
@@ -49,11 +49,11 @@ impl QuotaService for Handlers {
         let command = read_release(&request.into_inner()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
         Ok(Response::new(v1::ReleaseResponse {
-            reservation: Some(write::reservation(&settled.reservation)),
+            reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
             events: events(&settled),
             replayed: settled.replayed,
-            queued: false,
+            queued: settled.queued,
         }))
     }
 
@@ -71,9 +71,10 @@ impl QuotaService for Handlers {
         let command = read_record(&request.into_inner()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
         Ok(Response::new(v1::RecordUsageResponse {
-            reservation: Some(write::reservation(&settled.reservation)),
+            reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
             replayed: settled.replayed,
+            queued: settled.queued,
         }))
     }
 

@@ -48,7 +48,7 @@ pub(super) fn reservation(reservation: &Reservation) -> v1::Reservation {
         catalog_version: detail.catalog.to_string(),
         late: row.late,
         outcome_unknown: false,
-        unenforced: false,
+        unenforced: detail.unenforced,
         labels: labels(&detail.labels),
         units_refunded: Micros::ZERO.to_string(),
         planned_target: detail.planned_target.as_ref().map(target),

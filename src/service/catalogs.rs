@@ -33,13 +33,15 @@ impl Catalogs {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The catalog a reservation was judged by, if it need not be read from the store.
+    pub fn at_hand(&self, version: &CatalogVersion) -> Option<Arc<Catalog>> {
+        let current = self.current();
+        if current.version == *version { Some(current) } else { self.older.get(version) }
+    }
+
     /// The catalog a reservation was judged by.
     pub async fn pinned(&self, version: &CatalogVersion, store: &dyn Store) -> Result<Arc<Catalog>, ServiceError> {
-        let current = self.current();
-        if current.version == *version {
-            return Ok(current);
-        }
-        if let Some(known) = self.older.get(version) {
+        if let Some(known) = self.at_hand(version) {
             return Ok(known);
         }
         let lost = || ServiceError::Internal(format!("the store does not have catalog `{version}` any more"));

@@ -6,7 +6,7 @@ use super::{Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::Balance;
 use crate::domain::ids::{MeterId, PlanId, ReservationId, SubjectId, UserId};
 use crate::domain::period::Period;
-use crate::store::Urgency;
+use crate::store::{StoreError, Urgency};
 
 /// Every meter that a subject's plan or grants speak of.
 #[derive(Debug, Clone)]
@@ -18,7 +18,13 @@ pub struct SubjectBalance {
 
 impl Service {
     pub async fn reservation(&self, subject: SubjectId, id: &ReservationId) -> Result<Reservation, ServiceError> {
-        let row = self.known(&subject, id, Urgency::Read).await?;
+        let row = match self.known(&subject, id, Urgency::Read).await {
+            // What the store cannot tell, the journal may: a hold that is not booked yet, or a reservation as last known.
+            Err(error @ (ServiceError::ReservationNotFound(_) | ServiceError::Store(StoreError::Unavailable { .. }))) => {
+                self.queued_row(&subject, id).ok_or(error)?
+            }
+            known => known?,
+        };
         Ok(Reservation { subject, row })
     }
 

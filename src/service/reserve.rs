@@ -58,8 +58,21 @@ impl ReserveCommand {
 }
 
 impl Service {
-    /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1).
+    /// Sets aside what the request counts and costs, or says why not. A denied id is not remembered (L1). While the store is away, the
+    /// plan's outage policy decides (W1).
     pub async fn reserve(&self, command: ReserveCommand) -> Result<Reserved, ServiceError> {
+        let Some(fallback) = &self.fallback else { return self.reserve_now(&command).await };
+        if let Some(opened) = fallback.opened(&command)? {
+            return Ok(opened);
+        }
+        match fallback.patience().within(self.reserve_now(&command)).await {
+            Err(ServiceError::Store(error)) => self.reserve_in_outage(fallback, &command, error).await,
+            answered => answered,
+        }
+    }
+
+    /// Sets aside in the store.
+    async fn reserve_now(&self, command: &ReserveCommand) -> Result<Reserved, ServiceError> {
         let mut work = command.work.clone();
         let mut judging = Judging::new(self, &command.subject);
         for _ in 0..ROUNDS_MAX {
@@ -70,14 +83,14 @@ impl Service {
             let charge = Charge::judge(&catalog, &view, &ask).map_err(ServiceError::from);
             let (ttl, charge) = match ServiceError::both(self.ttl(command.ttl), charge) {
                 Ok(both) => both,
-                Err(error) => return self.replayed_or(&command, &view, error).await,
+                Err(error) => return self.replayed_or(command, &view, error).await,
             };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
                 if self.is_outdated(&command.subject, &view).await? {
                     continue;
                 }
-                return self.refuse(&command, &judged).await;
+                return self.refuse(command, &judged).await;
             }
             if charge.seat == Seat::Taken && judging.take_turn().await {
                 // Others may have been seated meanwhile.
@@ -94,8 +107,8 @@ impl Service {
             let transaction = charge.hold(opening, &view, ttl);
             let keys = transaction.keys();
             match self.store.execute(transaction, Urgency::Reserve).await? {
-                Answer::Done(done) => return self.granted(&command, &judged, keys, done),
-                Answer::Denied(denied) => match self.fewer(&command, &judged, &denied)? {
+                Answer::Done(done) => return self.granted(command, &judged, keys, done),
+                Answer::Denied(denied) => match self.fewer(command, &judged, &denied)? {
                     Some(fewer) => work = fewer,
                     None => return self.denied(&judged, &denied),
                 },
@@ -137,7 +150,7 @@ impl Service {
     }
 
     /// The smaller work to try instead, where the caller takes one (L11).
-    fn fewer(&self, command: &ReserveCommand, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Option<Work>, ServiceError> {
+    pub(super) fn fewer(&self, command: &ReserveCommand, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Option<Work>, ServiceError> {
         if !command.accept_fewer {
             return Ok(None);
         }

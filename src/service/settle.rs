@@ -33,32 +33,56 @@ pub struct ExtendCommand {
 /// The answer to a settlement.
 #[derive(Debug, Clone)]
 pub struct Settled {
-    pub reservation: Reservation,
+    /// `None` only where it is queued: the sidecar has never seen the reservation.
+    pub reservation: Option<Reservation>,
     pub balances: Vec<Balance>,
     pub events: Vec<CostEvent>,
     pub replayed: bool,
+    /// It is in the journal, and is carried out when the store is back.
+    pub queued: bool,
 }
 
 /// What a settlement finds.
-enum Found {
+pub(super) enum Found {
     /// It was settled by this very request.
     Replayed(Arc<Row>),
     Open(Arc<Row>),
 }
 
 impl Service {
-    /// Ends a reservation. What was really used is charged, never dropped (L3); a repeat gives the stored answer (L10).
+    /// Ends a reservation. What was really used is charged, never dropped (L3); a repeat gives the stored answer (L10). While the store is
+    /// away it is queued (W2), and so is what comes for a subject that has something queued.
     pub async fn settle(&self, command: SettleCommand) -> Result<Settled, ServiceError> {
+        let mut seen = None;
+        let Some(fallback) = &self.fallback else { return self.settle_now(&command, &mut seen).await };
+        if fallback.journal.has(&command.subject) {
+            return self.queue_settlement(fallback, command, None).await;
+        }
+        let patience = fallback.patience();
+        let mut answered = patience.within(self.settle_now(&command, &mut seen)).await;
+        if patience.is_left_after(&answered).await {
+            answered = patience.within(self.settle_now(&command, &mut seen)).await;
+        }
+        match answered {
+            Err(ServiceError::Store(error)) if fallback.takes(&error) => self.queue_settlement(fallback, command, seen).await,
+            answered => answered,
+        }
+    }
+
+    /// Ends a reservation in the store. `seen` is the reservation as it was last seen, before and after.
+    pub(super) async fn settle_now(&self, command: &SettleCommand, seen: &mut Option<Arc<Row>>) -> Result<Settled, ServiceError> {
         let mut judging = Judging::new(self, &command.subject);
-        // Where it was seen here as held, that is taken for true: if it is not, the store says how it really is.
-        let mut seen = self.recent.remove(&(command.subject.clone(), command.id.clone()));
+        if seen.is_none() {
+            // Where it was seen here as held, that is taken for true: if it is not, the store says how it really is.
+            *seen = self.recent.remove(&(command.subject.clone(), command.id.clone()));
+        }
         for _ in 0..ROUNDS_MAX {
-            let row = match seen.take() {
-                Some(row) => row,
-                None => self.known(&command.subject, &command.id, Urgency::Settle).await?,
+            let row = match seen {
+                Some(row) => row.clone(),
+                None => seen.insert(self.known(&command.subject, &command.id, Urgency::Settle).await?).clone(),
             };
-            let row = match find(row, &command)? {
-                Found::Replayed(row) => return self.settled_before(&command, row).await,
+            let row = match find(row, command)? {
+                Found::Replayed(row) => return self.settled_before(command, row).await,
                 Found::Open(row) => row,
             };
             let current = self.catalogs.current();
@@ -77,14 +101,11 @@ impl Service {
             let keys = worked_out.transaction.keys();
             let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
             match self.store.execute(worked_out.transaction, Urgency::Settle).await? {
-                Answer::Done(done) => return self.settled(&command, &sources, keys, done),
+                Answer::Done(done) => return self.settled(command, &sources, keys, done),
                 // Somebody else changed it, or the subject, meanwhile: judge anew.
-                Answer::StaleReservation(Some(row)) => seen = Some(row),
+                Answer::StaleReservation(Some(row)) => *seen = Some(row),
                 Answer::StaleReservation(None) => return Err(ServiceError::ReservationNotFound(command.id.clone())),
-                answer => {
-                    judging.anew(answer).await?;
-                    seen = Some(row);
-                }
+                answer => judging.anew(answer).await?,
             }
         }
         Err(ServiceError::Contended)
@@ -93,6 +114,7 @@ impl Service {
     /// Lengthens a held reservation to `ttl` from now; never shortens it, so that a repeat is harmless.
     pub async fn extend(&self, command: ExtendCommand) -> Result<Reservation, ServiceError> {
         let ttl = self.ttl(command.ttl)?;
+        self.not_queued(&command.subject, &command.id)?;
         for _ in 0..ROUNDS_MAX {
             let row = self.known(&command.subject, &command.id, Urgency::Settle).await?;
             if row.state != State::Held {
@@ -138,7 +160,7 @@ impl Service {
         let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
         let balances = self.balance(&self.catalogs.current(), row.detail.meter.as_ref(), sources, &snapshot);
         let reservation = Reservation { subject: command.subject.clone(), row };
-        Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: false })
+        Ok(Settled::now(reservation, balances, false))
     }
 
     async fn settled_before(&self, command: &SettleCommand, row: Arc<Row>) -> Result<Settled, ServiceError> {
@@ -146,12 +168,19 @@ impl Service {
         let view = view(&catalog, document.as_deref(), self.clock.now())?;
         let balances = self.balances_of_row(&command.subject, &row, &view).await?;
         let reservation = Reservation { subject: command.subject.clone(), row };
-        Ok(Settled { events: events_of(&reservation), reservation, balances, replayed: true })
+        Ok(Settled::now(reservation, balances, true))
+    }
+}
+
+impl Settled {
+    /// What the store said.
+    pub(super) fn now(reservation: Reservation, balances: Vec<Balance>, replayed: bool) -> Self {
+        Self { events: events_of(&reservation), reservation: Some(reservation), balances, replayed, queued: false }
     }
 }
 
 /// What a reservation is to a settlement: open for it, ended by it, or ended otherwise.
-fn find(row: Arc<Row>, command: &SettleCommand) -> Result<Found, ServiceError> {
+pub(super) fn find(row: Arc<Row>, command: &SettleCommand) -> Result<Found, ServiceError> {
     match (row.state, &command.ending) {
         (State::Held, _) | (State::Expired, Ending::Commit { .. }) => Ok(Found::Open(row)),
         (State::Committed | State::Released, _) if row.settled_by == Some(command.fingerprint) => Ok(Found::Replayed(row)),

@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::home::Home;
 pub use self::medium::{Directory, Medium};
+pub(super) use self::medium::{Watched, rewrite};
 use self::worker::{Core, Job, Worker};
 use super::queue::{Queue, queue};
 use super::record::{self, RecordError};

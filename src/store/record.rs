@@ -8,8 +8,10 @@ use prost::Message;
 use crate::domain::ledger::{Account, Event, Row};
 use crate::domain::reservation::Detail;
 use crate::domain::subject::Document;
+use crate::store::journal::{DeadEntry, Entry};
 
 mod document;
+mod journal;
 mod reservation;
 mod scalar;
 #[cfg(test)]
@@ -126,6 +128,22 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, RecordError> {
 pub fn decode_event_time(bytes: &[u8]) -> Result<jiff::Timestamp, RecordError> {
     let record: wire::EventTime = message(bytes)?;
     scalar::time("time", record.time)
+}
+
+pub fn encode_entry(entry: &Entry) -> Vec<u8> {
+    journal::entry_out(entry).encode_to_vec()
+}
+
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, RecordError> {
+    journal::entry(message(bytes)?)
+}
+
+pub fn encode_dead_entry(dead: &DeadEntry) -> Vec<u8> {
+    journal::dead_out(dead).encode_to_vec()
+}
+
+pub fn decode_dead_entry(bytes: &[u8]) -> Result<DeadEntry, RecordError> {
+    journal::dead(message(bytes)?)
 }
 
 fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, RecordError> {

@@ -159,6 +159,8 @@ fn check_events(changes: &Changes, position: (u64, Timestamp)) {
         match (event.kind, event.row.as_ref().map(|row| row.state)) {
             (EventKind::Reserved | EventKind::Extended, Some(State::Held))
             | (EventKind::Committed | EventKind::Recorded, Some(State::Committed))
+            // Usage that gave nothing books its cost.
+            | (EventKind::Recorded, Some(State::Released))
             | (EventKind::Released, Some(State::Released))
             | (EventKind::Expired, Some(State::Expired))
             | (EventKind::SubjectChanged, None) => {}

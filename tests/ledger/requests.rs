@@ -94,6 +94,7 @@ pub fn detail() -> Arc<Detail> {
         currency: "USD".into(),
         cost_reserved: Micros::ZERO,
         note: "".into(),
+        unenforced: false,
     })
 }
 

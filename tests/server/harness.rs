@@ -10,6 +10,7 @@ use genquota::client::{self, ServerAddress};
 use genquota::clock::{Clock, ManualClock};
 use genquota::config::{self, Config, Given, Layers, ListenAddress, Origin};
 use genquota::proto::v1;
+use genquota::store::Store;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -120,8 +121,24 @@ impl Setup {
     }
 
     pub async fn start(&self) -> Server {
-        let clock = Arc::new(TestClock { clock: ManualClock::at(self.now), reads: AtomicU64::new(0) });
+        let clock = self.clock();
         let app = App::build(self.config(), clock.clone()).await.unwrap();
+        self.serve(app, clock).await
+    }
+
+    /// On a store of the test's, with a journal in the directory of this setup.
+    pub async fn start_on(&self, store: Arc<dyn Store>) -> Server {
+        let clock = self.clock();
+        let config = Config { journal: Some(self.path("journal")), ..self.config() };
+        let app = App::build_on(config, clock.clone(), store).await.unwrap();
+        self.serve(app, clock).await
+    }
+
+    fn clock(&self) -> Arc<TestClock> {
+        Arc::new(TestClock { clock: ManualClock::at(self.now), reads: AtomicU64::new(0) })
+    }
+
+    async fn serve(&self, app: App, clock: Arc<TestClock>) -> Server {
         let listen = app.bound().listen.clone();
         let stop = CancellationToken::new();
         let served = tokio::spawn(app.serve(stop.clone()));

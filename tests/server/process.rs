@@ -3,6 +3,7 @@
 mod drain;
 mod listeners;
 mod load;
+mod outage;
 mod overtaken;
 mod probes;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use genquota::domain::amount::Micros;
 use genquota::domain::ids::CatalogVersion;
-use genquota::domain::ledger::{Account, Answer, CapLeg, Denied, State};
+use genquota::domain::ledger::{Account, Answer, CapLeg, Denied, Source, State, Take};
 use genquota::store::{Store, StoreError, Urgency};
 use jiff::SignedDuration;
 
@@ -141,6 +141,39 @@ pub async fn a_deadline_that_has_passed_gives_the_hold_back(bench: Bench) {
     let late = row(store.execute(commit("s", "r", 2, take(10, 10)), Urgency::Settle).await.unwrap());
     assert!(late.late);
     assert_eq!(account(store).await, (0, 10));
+}
+
+/// What was let pass while the store was away is booked like this: always, and for what no source can pay on the overage account.
+pub async fn an_outage_s_hold_is_booked_into_overage_where_nothing_pays_and_settles_from_there(bench: Bench) {
+    let store = &*bench.store;
+    let booked = Take { overage: Some(overage()), caps: vec![CapLeg { limit: None, enforced: false, ..cap("hourly", 0) }], ..take(13, 10) };
+    let held = row(store.execute(reserve("s", "r", booked), Urgency::Settle).await.unwrap());
+    let legs: Vec<_> = held.legs.iter().map(|leg| (leg.account.clone(), leg.held.get())).collect();
+    assert_eq!(legs, [(allowance(), 10), (overage(), 3), (cap("hourly", 0).account, 1)]);
+    let keys = || vec![allowance(), overage()];
+    let both =
+        |accounts: Vec<Account>| accounts.iter().map(|account| (account.reserved.get(), account.committed.get())).collect::<Vec<_>>();
+    assert_eq!(both(store.accounts(&subject("s"), keys()).await.unwrap()), [(10, 0), (3, 0)]);
+    let own = |account, held| Source { at_most: Some(micros(held)), ..Source::limited(account, None) };
+    let settle = Take { units: micros(12), sources: vec![own(allowance(), 10), own(overage(), 3)], ..Take::default() };
+    let used = row(store.execute(commit("s", "r", 1, settle), Urgency::Settle).await.unwrap());
+    assert_eq!((used.units_used(), used.units_overage()), (micros(12), micros(2)));
+    assert_eq!(both(store.accounts(&subject("s"), keys()).await.unwrap()), [(0, 10), (0, 2)]);
+}
+
+/// So is what the store had lost by the time its commit came.
+pub async fn a_hold_without_time_expires_at_once_and_its_commit_is_late(bench: Bench) {
+    let store = &*bench.store;
+    let mut booked = reserve("s", "r", take(4, 10));
+    booked.step.as_mut().unwrap().next.ttl = Some(SignedDuration::ZERO);
+    let held = row(store.execute(booked, Urgency::Settle).await.unwrap());
+    assert_eq!((held.state, held.deadline), (State::Held, held.create_time));
+    let expired = store.reservation(&subject("s"), &reservation("r"), Urgency::Settle).await.unwrap().unwrap();
+    assert_eq!((expired.state, expired.version), (State::Expired, 2));
+    assert_eq!(account(store).await, (0, 0));
+    let late = row(store.execute(commit("s", "r", 2, take(4, 10)), Urgency::Settle).await.unwrap());
+    assert!(late.late);
+    assert_eq!(account(store).await, (0, 4));
 }
 
 pub async fn an_ended_reservation_is_forgotten_after_its_retention(bench: Bench) {

@@ -89,6 +89,7 @@ pub fn detail(now: Timestamp) -> Arc<Detail> {
         currency: "USD".into(),
         cost_reserved: Micros::ZERO,
         note: "".into(),
+        unenforced: false,
     })
 }
 

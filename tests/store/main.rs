@@ -6,6 +6,7 @@ mod contract;
 mod crash;
 mod embedded;
 mod fixtures;
+mod journal;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod medium;
@@ -124,6 +125,8 @@ on_every_store! {
     a_dry_run_answers_and_changes_nothing
     a_deadline_that_has_passed_gives_the_hold_back
     an_ended_reservation_is_forgotten_after_its_retention
+    an_outage_s_hold_is_booked_into_overage_where_nothing_pays_and_settles_from_there
+    a_hold_without_time_expires_at_once_and_its_commit_is_late
     documents_are_listed_in_order_page_by_page
     a_catalog_is_kept_under_its_first_text
     a_clock_that_runs_back_changes_no_decision

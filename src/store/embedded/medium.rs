@@ -15,8 +15,6 @@ use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 const FILE: &str = "ledger.redb";
-/// What a creation that never finished leaves behind.
-const UNFINISHED: &str = "ledger.redb.new";
 /// Copied at once when a file is written anew. Large enough for a disk to run at full speed.
 const REWRITE_BYTES: usize = 1 << 20;
 
@@ -39,6 +37,7 @@ pub trait Medium: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    file: &'static str,
     /// Locked; unlocked when it is closed.
     _lock: File,
 }
@@ -46,6 +45,11 @@ pub struct Directory {
 impl Directory {
     /// Creates the directory if it does not exist, and takes it for this process. `WouldBlock` if another one has it.
     pub fn take(path: &Path) -> io::Result<Self> {
+        Self::take_for(path, FILE)
+    }
+
+    /// The same for a database of another name.
+    pub(in crate::store) fn take_for(path: &Path, file: &'static str) -> io::Result<Self> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -57,7 +61,12 @@ impl Directory {
             // A file system that cannot lock a directory: the database still locks its file.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), file, _lock: lock })
+    }
+
+    /// What a creation that never finished leaves behind.
+    fn unfinished(&self) -> String {
+        format!("{}.new", self.file)
     }
 
     fn backend(&self, name: &str, options: &mut OpenOptions) -> io::Result<Box<dyn StorageBackend>> {
@@ -70,11 +79,11 @@ impl Directory {
 
 impl Medium for Directory {
     fn place(&self) -> String {
-        self.path.join(FILE).display().to_string()
+        self.path.join(self.file).display().to_string()
     }
 
     fn open(&self) -> io::Result<Option<Box<dyn StorageBackend>>> {
-        match self.backend(FILE, &mut OpenOptions::new()) {
+        match self.backend(self.file, &mut OpenOptions::new()) {
             Ok(backend) => Ok(Some(backend)),
             Err(problem) if problem.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(problem) => Err(problem),
@@ -82,35 +91,35 @@ impl Medium for Directory {
     }
 
     fn create(&self) -> io::Result<Box<dyn StorageBackend>> {
-        match std::fs::remove_file(self.path.join(UNFINISHED)) {
+        match std::fs::remove_file(self.path.join(self.unfinished())) {
             Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
             _ => {}
         }
-        self.backend(UNFINISHED, OpenOptions::new().create_new(true))
+        self.backend(&self.unfinished(), OpenOptions::new().create_new(true))
     }
 
     fn publish(&self) -> io::Result<()> {
-        std::fs::rename(self.path.join(UNFINISHED), self.path.join(FILE))?;
+        std::fs::rename(self.path.join(self.unfinished()), self.path.join(self.file))?;
         File::open(&self.path)?.sync_all()
     }
 }
 
 /// A backend whose failures to sync are remembered by whoever holds the mark.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(in crate::store) struct Watched {
     inner: Box<dyn StorageBackend>,
     sync_failed: Arc<AtomicBool>,
 }
 
 impl Watched {
-    pub(super) fn new(inner: Box<dyn StorageBackend>, sync_failed: Arc<AtomicBool>) -> Self {
+    pub(in crate::store) fn new(inner: Box<dyn StorageBackend>, sync_failed: Arc<AtomicBool>) -> Self {
         Self { inner, sync_failed }
     }
 }
 
 /// Writes every byte anew and syncs. After a failed sync, a system may show bytes that never reached the disk and never will: what is
 /// read from now on must be made durable first.
-pub(super) fn rewrite(backend: &dyn StorageBackend) -> io::Result<()> {
+pub(in crate::store) fn rewrite(backend: &dyn StorageBackend) -> io::Result<()> {
     let length = backend.len()?;
     let mut chunk = vec![0; REWRITE_BYTES];
     let mut at = 0;

@@ -81,6 +81,7 @@ pub(super) fn detail_out(detail: &Detail) -> wire::Detail {
         currency: detail.currency.to_string(),
         cost_reserved: detail.cost_reserved.get(),
         note: detail.note.to_string(),
+        unenforced: detail.unenforced,
     }
 }
 
@@ -104,10 +105,11 @@ pub(super) fn detail(record: wire::Detail) -> Result<Detail, RecordError> {
         currency: record.currency.into_boxed_str(),
         cost_reserved: micros("detail.cost_reserved", record.cost_reserved)?,
         note: record.note.into_boxed_str(),
+        unenforced: record.unenforced,
     })
 }
 
-fn target(record: Option<wire::Target>) -> Result<Option<Target>, RecordError> {
+pub(super) fn target(record: Option<wire::Target>) -> Result<Option<Target>, RecordError> {
     let Some(record) = record else { return Ok(None) };
     Ok(Some(Target {
         provider: id("target.provider", &record.provider, ProviderId::new)?,
@@ -115,7 +117,7 @@ fn target(record: Option<wire::Target>) -> Result<Option<Target>, RecordError> {
     }))
 }
 
-fn work_out(work: &Work) -> wire::Work {
+pub(super) fn work_out(work: &Work) -> wire::Work {
     let items = work.items.iter().map(|item| wire::Item {
         count: item.count,
         measures: item.measures.iter().map(|(id, value)| (id.as_str().to_owned(), value.to_string())).collect(),
@@ -124,7 +126,7 @@ fn work_out(work: &Work) -> wire::Work {
     wire::Work { items: items.collect() }
 }
 
-fn work(record: Option<wire::Work>) -> Result<Option<Work>, RecordError> {
+pub(super) fn work(record: Option<wire::Work>) -> Result<Option<Work>, RecordError> {
     let Some(record) = record else { return Ok(None) };
     Ok(Some(Work { items: record.items.into_iter().map(item).collect::<Result<_, _>>()? }))
 }
@@ -220,7 +222,7 @@ fn reason(record: wire::AttemptReason) -> Result<AttemptReason, RecordError> {
     }
 }
 
-fn outcome_out(outcome: Outcome) -> wire::Outcome {
+pub(super) fn outcome_out(outcome: Outcome) -> wire::Outcome {
     match outcome {
         Outcome::Accepted => wire::Outcome::Accepted,
         Outcome::Rejected => wire::Outcome::Rejected,
@@ -232,7 +234,7 @@ fn outcome_out(outcome: Outcome) -> wire::Outcome {
     }
 }
 
-fn outcome(record: wire::Outcome) -> Option<Outcome> {
+pub(super) fn outcome(record: wire::Outcome) -> Option<Outcome> {
     match record {
         wire::Outcome::Unspecified => None,
         wire::Outcome::Accepted => Some(Outcome::Accepted),

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -19,8 +19,10 @@ use crate::domain::ledger::{AccountKey, AccountKind, EventKind, Fingerprint, Leg
 use crate::domain::period::Cadence;
 use crate::domain::price_book::CostBasis;
 use crate::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Outcome};
+use crate::domain::settlement::{Billing, Ending};
 use crate::domain::subject::{Grant, GrantKind, Subscription};
 use crate::domain::work::{Item, Work};
+use crate::store::journal::{Command, DeadEntry, Entry, QueuedHold, QueuedSettlement, QueuedUsage};
 
 fn id<T: std::fmt::Debug>(new: fn(&str) -> Result<T, IdError>) -> impl Strategy<Value = T> {
     "[A-Za-z0-9._:@/-]{1,128}".prop_map(move |text| new(&text).unwrap())
@@ -75,13 +77,23 @@ fn target() -> impl Strategy<Value = Target> {
     (id(ProviderId::new), id(ModelId::new)).prop_map(|(provider, model)| Target { provider, model })
 }
 
+fn outcome() -> impl Strategy<Value = Outcome> {
+    select(vec![
+        Outcome::Accepted,
+        Outcome::Rejected,
+        Outcome::Failed,
+        Outcome::Blocked,
+        Outcome::Cancelled,
+        Outcome::Unknown,
+        Outcome::Expired,
+    ])
+}
+
 prop_compose! {
     fn attempt()(
         (number, target, tier, start_time) in (any::<u32>(), option::of(target()), option::of(id(TierId::new)), time()),
         reason in select(vec![AttemptReason::First, AttemptReason::Retry, AttemptReason::Failover, AttemptReason::RejectedOutput]),
-        outcome in option::of(select(vec![
-            Outcome::Accepted, Outcome::Rejected, Outcome::Failed, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown, Outcome::Expired,
-        ])),
+        outcome in option::of(outcome()),
         basis in select(vec![CostBasis::Priced, CostBasis::Billed, CostBasis::Estimated, CostBasis::None]),
         (units, cost, planned_cost) in (micros(), micros(), option::of(micros())),
         (price_from, end_time, delivered, billed) in (option::of(time()), option::of(time()), option::of(work()), option::of(work())),
@@ -99,10 +111,11 @@ prop_compose! {
         (plan, catalog, judged_at, planned_target) in
             (option::of(id(PlanId::new)), id(CatalogVersion::new), time(), option::of(target())),
         (work, attempts, labels) in (work(), vec(attempt(), 1..3), labels()),
-        (currency, cost_reserved, note) in (text(), micros(), text()),
+        (currency, cost_reserved, note, unenforced) in (text(), micros(), text(), any::<bool>()),
     ) -> Detail {
         Detail {
             user, generation, action, meter, plan, catalog, judged_at, planned_target, work, attempts, labels, currency, cost_reserved, note,
+            unenforced,
         }
     }
 }
@@ -168,10 +181,54 @@ prop_compose! {
     }
 }
 
+fn billing() -> impl Strategy<Value = Billing> {
+    (option::of(work()), option::of(micros())).prop_map(|(work, cost)| Billing { work, cost })
+}
+
+prop_compose! {
+    fn settlement()(
+        (id, billing, fingerprint, row) in (id(ReservationId::new), billing(), fingerprint(), option::of(row())),
+        ending in prop_oneof![
+            option::of(work()).prop_map(|delivered| Ending::Commit { delivered }),
+            (outcome(), text()).prop_map(|(outcome, note)| Ending::Release { outcome, note }),
+        ],
+    ) -> QueuedSettlement {
+        QueuedSettlement { id, ending, billing, fingerprint, row: row.map(Arc::new) }
+    }
+}
+
+prop_compose! {
+    fn usage()(
+        (user, id, generation, action) in
+            (option::of(id(UserId::new)), id(ReservationId::new), id(GenerationId::new), id(ActionId::new)),
+        (target, work, billing, outcome) in (option::of(target()), work(), billing(), outcome()),
+        (labels, fingerprint) in (labels(), fingerprint()),
+    ) -> QueuedUsage {
+        QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint }
+    }
+}
+
+prop_compose! {
+    fn entry()(
+        (subject, accept_time) in (id(SubjectId::new), time()),
+        command in prop_oneof![
+            settlement().prop_map(Command::Settlement),
+            (row(), any::<i32>(), 0..1_000_000_000_i32).prop_map(|(row, seconds, nanos)| {
+                let nanos = if seconds < 0 { -nanos } else { nanos };
+                Command::Hold(QueuedHold { row: Arc::new(row), ttl: SignedDuration::new(seconds.into(), nanos) })
+            }),
+            usage().prop_map(Command::Usage),
+        ],
+    ) -> Entry {
+        Entry { subject, accept_time, command }
+    }
+}
+
 fn read_all(bytes: &[u8]) {
     // None of them may panic; what they say is theirs.
     let _ = (decode_row(bytes), decode_document(bytes), decode_event(bytes), decode_event_time(bytes));
     let _ = (decode_account(bytes), decode_genesis(bytes), decode_position(bytes));
+    let _ = (decode_entry(bytes), decode_dead_entry(bytes));
 }
 
 proptest! {
@@ -201,6 +258,22 @@ proptest! {
         let account = Account { reserved, committed, lapses };
         prop_assert_eq!(decode_account(&encode_account(&account)), Ok(account));
         prop_assert_eq!(decode_position(&encode_position((sequence, last_time))), Ok((sequence, last_time)));
+    }
+
+    #[test]
+    fn a_journals_entry_reads_back_as_it_was_written_dead_or_alive(entry in entry(), reason in any::<String>(), time in time()) {
+        prop_assert_eq!(&decode_entry(&encode_entry(&entry)), &Ok(entry.clone()));
+        let dead = DeadEntry { entry: Arc::new(entry), reason, time };
+        prop_assert_eq!(decode_dead_entry(&encode_dead_entry(&dead)), Ok(dead));
+    }
+
+    #[test]
+    fn an_entry_with_one_byte_turned_or_its_end_cut_never_panics(entry in entry(), at in any::<prop::sample::Index>(), mask in 1..=255_u8) {
+        let mut bytes = encode_entry(&entry);
+        let at = at.index(bytes.len());
+        read_all(&bytes[..at]);
+        bytes[at] ^= mask;
+        read_all(&bytes);
     }
 
     #[test]
