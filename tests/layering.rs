@@ -70,6 +70,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic_reflection", &["app", "grpc"]),
     ("redb", &["store/embedded", "store/embedded.rs", "store/journal", "store/journal.rs"]),
     ("redis", &["store/redis", "store/redis.rs"]),
+    ("tokio_rustls", &["store/redis"]),
+    ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
     ("clap", &["cli", "demo"]),
     ("indicatif", &["cli", "demo"]),

@@ -15,6 +15,7 @@ mod reply;
 mod request;
 mod row;
 mod script;
+mod slots;
 mod sweeper;
 
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ use self::caller::{Caller, Trouble};
 use self::driver::{Bounds, Job};
 use self::keys::Keys;
 use self::lineage::{Identity, LAYOUT, Lineage};
-pub use self::link::{Credentials, Link, LinkError, LinkOptions, LinkState, Password, TlsFiles};
+pub use self::link::{Credentials, Failure, Link, LinkError, LinkOptions, LinkState, Obstacle, Password, TlsFiles};
 use self::replication::Replication;
 use self::reply::{Reply, ReplyError};
 use self::request::Operation;

@@ -63,7 +63,7 @@ pub(super) enum Place {
     Cluster(Vec<Node>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Node {
     /// Without brackets.
     pub(super) host: String,

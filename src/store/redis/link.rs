@@ -1,39 +1,43 @@
-//! The link: one shared, pipelined connection to whatever holds the ledger, and the task that keeps it.
+//! The link to a Redis or Valkey: one server, the primary that sentinels name, or the primaries of a cluster, behind one interface.
 //!
-//! A connection that fails, that answers nothing twice in a row, or that turns out to lead to a replica is replaced; until another one
-//! works, calls fail at once instead of waiting behind it (a circuit that is open). A call is tried once: whether to ask again is for those
-//! to say who know that it is safe. Each new connection has a number of its own, so that its user can make sure where it leads.
-
-mod connect;
-mod failure;
+//! Owns every connection and the tasks that keep them. A command is sent once, never queued for a server that is away, and what is known of
+//! its fate is told exactly ([`Failure`]). It knows nothing of ledgers; whoever asks decides what to repeat.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
-use self::connect::Connection;
-pub use self::connect::LinkError;
-pub(super) use self::failure::Failure;
-use super::Address;
+use self::cluster::Cluster;
+use self::dial::{Dialer, Target};
+use self::finder::Finder;
+use self::line::Line;
+use super::address::{Address, Place};
 
-/// Calls in a row without an answer after which a connection is taken for dead.
-const SILENT_MAX: u32 = 2;
-/// Pauses between two attempts to connect: doubled up to the longest, each shortened by chance so that sidecars do not come all at once.
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// How often it is asked whether the connection still leads to the same processes.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+mod cluster;
+mod dial;
+mod error;
+mod failure;
+mod finder;
+mod key;
+mod line;
+mod live;
+mod sentinel;
+mod tls;
+
+pub use self::error::{LinkError, Obstacle};
+pub use self::failure::Failure;
 
 /// What may be set of a link.
 #[derive(Debug, Clone)]
 pub struct LinkOptions {
+    /// The longest that connecting may take, with TLS and the login.
     pub connect_timeout: Duration,
+    /// The longest that one command may take, redirections included.
     pub command_timeout: Duration,
     pub tls: TlsFiles,
     /// Of the servers, before what the address says.
@@ -42,7 +46,7 @@ pub struct LinkOptions {
     pub sentinel_credentials: Credentials,
 }
 
-/// Files in PEM format. Without `ca`, the roots of the Web are trusted.
+/// Files in PEM format, read anew for each connection, so that they can be replaced. Without `ca`, the system's authorities are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     pub ca: Option<PathBuf>,
@@ -64,6 +68,41 @@ pub enum Password {
     File(PathBuf),
 }
 
+/// Where the circuit stands.
+#[derive(Debug, Clone)]
+pub enum LinkState {
+    /// Something can be asked. `epoch` rises with every new connection, and when a server may have other data; so that whoever asks can look where it leads.
+    Up { epoch: u64 },
+    /// Calls fail at once.
+    Down { reason: Arc<str> },
+}
+
+/// A link that keeps itself.
+pub struct Link {
+    address: Address,
+    topology: Topology,
+}
+
+enum Topology {
+    Single(Line),
+    Cluster(Arc<Cluster>),
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("***"),
+            Self::File(path) => path.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.address)
+    }
+}
+
 impl Default for LinkOptions {
     fn default() -> Self {
         Self {
@@ -76,218 +115,92 @@ impl Default for LinkOptions {
     }
 }
 
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(_) => f.write_str("***"),
-            Self::File(path) => path.fmt(f),
-        }
-    }
-}
-
-/// Where the circuit stands.
-#[derive(Debug, Clone)]
-pub enum LinkState {
-    /// Calls are sent. The number rises with every new connection, and when another process is found behind the same one.
-    Up { epoch: u64 },
-    /// Calls fail at once.
-    Down { reason: Arc<str> },
-}
-
-/// See the module.
-pub struct Link {
-    shared: Arc<Shared>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Shared {
-    address: Address,
-    options: LinkOptions,
-    current: RwLock<Option<Current>>,
-    state: watch::Sender<LinkState>,
-    /// Wakes the supervisor.
-    broken: Notify,
-}
-
-#[derive(Clone)]
-struct Current {
-    epoch: u64,
-    connection: Connection,
-    silent: Arc<AtomicU32>,
-}
-
 impl Link {
-    /// Connects, and keeps connected from then on.
+    /// Connects, makes sure that it is a primary, and keeps the connection from then on. Fails if nothing usable answers now.
+    ///
+    /// Of a cluster all slots must be somebody's, and one of the primaries must answer.
     pub async fn open(address: Address, options: LinkOptions) -> Result<Arc<Self>, LinkError> {
-        let connection = connect::connect(&address, &options).await?;
-        let shared = Arc::new(Shared {
-            address,
-            options,
-            current: RwLock::new(Some(Current { epoch: 1, connection, silent: Arc::default() })),
-            state: watch::Sender::new(LinkState::Up { epoch: 1 }),
-            broken: Notify::new(),
-        });
-        let supervisor = tokio::spawn(supervise(shared.clone()));
-        Ok(Arc::new(Self { shared, supervisor: Mutex::new(Some(supervisor)) }))
+        Ok(Self::reach(address, options).await?)
     }
 
-    /// The address, its login masked.
-    pub fn address(&self) -> &Address {
-        &self.shared.address
-    }
-
-    /// Sends one command, once, and waits for its answer no longer than a command may take. In a cluster it goes where its key is.
-    pub(super) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
-        let mut current = self.shared.current()?;
-        let answer = tokio::time::timeout(self.shared.options.command_timeout, current.connection.query(command)).await;
-        self.shared.judge(&current, answer)
-    }
-
-    /// Sends one command to every primary: its name and its answer.
-    pub(super) async fn call_every_primary(&self, command: &Cmd) -> Result<Vec<(String, Value)>, Failure> {
-        let mut current = self.shared.current()?;
-        let answer = tokio::time::timeout(self.shared.options.command_timeout, current.connection.query_every_primary(command)).await;
-        self.shared.judge(&current, answer)
-    }
-
-    pub fn state(&self) -> watch::Receiver<LinkState> {
-        self.shared.state.subscribe()
-    }
-
-    /// Ends the connection. Calls fail from then on.
-    pub async fn close(&self) {
-        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(supervisor) = supervisor {
-            supervisor.abort();
-            let _ = supervisor.await;
-        }
-        self.shared.put(None);
-        self.shared.state.send_replace(LinkState::Down { reason: Arc::from("it is closed") });
-    }
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Link({})", self.shared.address)
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if let Some(supervisor) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            supervisor.abort();
-        }
-    }
-}
-
-impl Shared {
-    fn current(&self) -> Result<Current, Failure> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        current.ok_or_else(|| match &*self.state.borrow() {
-            LinkState::Down { reason } => Failure::down(reason),
-            LinkState::Up { .. } => Failure::down("it is being connected"),
-        })
-    }
-
-    fn put(&self, current: Option<Current>) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-    }
-
-    /// What an answer says, also of the connection it came on.
-    fn judge<T>(&self, current: &Current, answer: Result<Result<T, redis::RedisError>, tokio::time::error::Elapsed>) -> Result<T, Failure> {
-        let failure = match answer {
-            Ok(Ok(value)) => {
-                current.silent.store(0, Ordering::Relaxed);
-                return Ok(value);
+    async fn reach(address: Address, options: LinkOptions) -> Result<Arc<Self>, Obstacle> {
+        let dialer = Dialer::new(&address, options);
+        let epochs = Arc::new(AtomicU64::new(0));
+        let topology = match &address.place {
+            Place::Cluster(seeds) => Topology::Cluster(Cluster::open(dialer, seeds.clone(), epochs).await?),
+            Place::Server(server) => Topology::Single(Self::line(Finder::Fixed(Target::Host(server.clone())), dialer, epochs).await?),
+            Place::Socket(path) => Topology::Single(Self::line(Finder::Fixed(Target::Socket(path.clone())), dialer, epochs).await?),
+            Place::Sentinels { nodes: sentinels, service } => {
+                let finder = Finder::Sentinel { sentinels: sentinels.clone(), service: service.clone() };
+                Topology::Single(Self::line(finder, dialer, epochs).await?)
             }
-            Ok(Err(error)) => Failure::of(&error),
-            Err(_) => Failure::Unknown { reason: format!("no answer within {:?}", self.options.command_timeout), silent: true },
         };
-        match &failure {
-            Failure::Unknown { silent: true, .. } if current.silent.fetch_add(1, Ordering::Relaxed) + 1 < SILENT_MAX => {}
-            // A cluster's client finds its own way; what fails on one node says nothing of the others.
-            Failure::Unknown { silent: false, .. } if current.connection.is_cluster() => {}
-            Failure::Unknown { reason, .. } => self.broke(current.epoch, reason),
-            Failure::NotApplied { code, message, .. } if code == "READONLY" && !current.connection.is_cluster() => {
-                self.broke(current.epoch, message);
-            }
-            Failure::NotApplied { .. } | Failure::NoScript | Failure::Script { .. } => {}
-        }
-        Err(failure)
+        Ok(Arc::new(Self { address, topology }))
     }
 
-    /// A connection is not to be used again.
-    fn broke(&self, epoch: u64, reason: &str) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|current| current.epoch == epoch) {
-            *current = None;
-            drop(current);
-            tracing::warn!(store = %self.address, reason, "the store is not reached");
-            self.state.send_replace(LinkState::Down { reason: Arc::from(reason) });
-            self.broken.notify_one();
+    async fn line(finder: Finder, dialer: Dialer, epochs: Arc<AtomicU64>) -> Result<Line, Obstacle> {
+        let first = finder.find(&dialer).await?;
+        Ok(Line::start(finder, dialer, epochs, Some(first), Box::new(|| {})))
+    }
+
+    /// Sends one command; in a cluster, to the node that serves its key, or to any if it has none. One try, at most `command_timeout`.
+    pub async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+        match &self.topology {
+            Topology::Single(line) => line.call(command).await,
+            Topology::Cluster(cluster) => cluster.call(command).await,
         }
     }
 
-    fn came_up(&self, epoch: u64, connection: Connection) {
-        self.put(Some(Current { epoch, connection, silent: Arc::default() }));
-        self.state.send_replace(LinkState::Up { epoch });
+    /// Asks every primary: its address, and what it answered. In a cluster a part may answer while another is away.
+    pub async fn call_each_primary(&self, command: &Cmd) -> Vec<(String, Result<Value, Failure>)> {
+        match &self.topology {
+            Topology::Single(line) => vec![(line.name(), line.call(command).await)],
+            Topology::Cluster(cluster) => cluster.call_each(command).await,
+        }
+    }
+
+    /// The same where all must answer.
+    pub async fn call_every_primary(&self, command: &Cmd) -> Result<Vec<(String, Value)>, Failure> {
+        self.call_each_primary(command).await.into_iter().map(|(name, reply)| Ok((name, reply?))).collect()
+    }
+
+    /// Where the circuit stands, now and after every change. The one of a cluster is up as long as any primary answers.
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        match &self.topology {
+            Topology::Single(line) => line.state(),
+            Topology::Cluster(cluster) => cluster.state(),
+        }
+    }
+
+    /// Where it leads, without the login.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// In a cluster, which node serves a key.
+    pub fn node_of(&self, key: &[u8]) -> Option<String> {
+        match &self.topology {
+            Topology::Single(_) => None,
+            Topology::Cluster(cluster) => cluster.node_of(key).map(|node| node.to_string()),
+        }
+    }
+
+    /// Closes every connection and ends the tasks that keep them. What is called afterwards is refused.
+    pub async fn close(&self) {
+        match &self.topology {
+            Topology::Single(line) => line.close().await,
+            Topology::Cluster(cluster) => cluster.close().await,
+        }
     }
 }
 
-/// Connects again whenever the connection broke, and notices when another process answers on it.
-async fn supervise(shared: Arc<Shared>) {
-    let mut epoch = 1;
-    let mut behind = who_answers(&shared).await;
-    loop {
-        let _ = tokio::time::timeout(LOOK_INTERVAL, shared.broken.notified()).await;
-        if shared.current().is_ok() {
-            let now = who_answers(&shared).await;
-            if now.is_some() && behind.is_some() && now != behind {
-                epoch += 1;
-                tracing::warn!(store = %shared.address, epoch, "another process answers for the store");
-                if let Ok(current) = shared.current() {
-                    shared.came_up(epoch, current.connection);
-                }
-            }
-            behind = now.or(behind);
-            continue;
-        }
-        let connection = reconnect(&shared).await;
-        epoch += 1;
-        shared.came_up(epoch, connection);
-        behind = who_answers(&shared).await;
-        tracing::info!(store = %shared.address, epoch, "the store is reached again");
+/// A string of a reply, as text for people and comparisons.
+fn text(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) => text.clone(),
+        Value::Int(number) => number.to_string(),
+        Value::Okay => "OK".to_owned(),
+        _ => String::new(),
     }
-}
-
-async fn reconnect(shared: &Shared) -> Connection {
-    let mut pause = BACKOFF_MIN;
-    loop {
-        match connect::connect(&shared.address, &shared.options).await {
-            Ok(connection) => return connection,
-            Err(error) => {
-                tracing::debug!(store = %shared.address, %error, "cannot connect");
-                shared.state.send_replace(LinkState::Down { reason: Arc::from(error.to_string()) });
-            }
-        }
-        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(BACKOFF_MAX);
-    }
-}
-
-/// The processes behind the connection: each has made up a name for itself when it started, and has one for the data it holds.
-async fn who_answers(shared: &Shared) -> Option<Vec<String>> {
-    let mut current = shared.current().ok()?;
-    let mut who = Vec::new();
-    for (section, field) in [("server", "run_id"), ("replication", "master_replid")] {
-        let command = redis::cmd("INFO").arg(section).to_owned();
-        let answer = tokio::time::timeout(shared.options.command_timeout, current.connection.query_every_primary(&command)).await;
-        for (_, value) in shared.judge(&current, answer).ok()? {
-            let text: String = redis::from_redis_value(value).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned));
-            who.extend(line);
-        }
-    }
-    who.sort_unstable();
-    Some(who)
 }
