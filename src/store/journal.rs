@@ -150,6 +150,11 @@ impl Journal {
         Ok(Self { queue, index, thread: Mutex::new(Some(spawned.map_err(OpenError::Thread)?)), last, place })
     }
 
+    /// Whether a directory holds a journal.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).is_file()
+    }
+
     /// What to call it in messages.
     pub fn place(&self) -> &str {
         &self.place

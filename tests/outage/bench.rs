@@ -106,25 +106,31 @@ impl Bench {
         Self { store, clock, journal, service, replayer: None, directory, entries_max }
     }
 
-    /// Ends the process as a kill does, and starts another on the same disk. The store must be there for it.
+    /// Ends the process wherever it is, and starts another on the same disk. The store must be there for it.
     pub async fn restarted(self) -> Self {
-        let Self { store, clock, journal, service, replayer, directory, entries_max } = self;
+        let (store, clock, directory, entries_max) = (self.store.clone(), self.clock.clone(), self.directory.clone(), self.entries_max);
+        self.stopped().await;
+        Self::on(store, clock, directory, entries_max).await
+    }
+
+    /// Ends the process wherever it is.
+    pub async fn stopped(self) {
+        let Self { mut journal, service, replayer, .. } = self;
         if let Some(replayer) = replayer {
             replayer.abort();
             let _ = replayer.await;
         }
         drop(service);
         // Whoever still holds it is a lane that has been aborted and is about to end.
-        let mut journal = journal;
-        let journal = loop {
-            match Arc::try_unwrap(journal) {
-                Ok(journal) => break journal,
-                Err(shared) => journal = shared,
-            }
+        while let Err(shared) = Arc::try_unwrap(journal) {
+            journal = shared;
             tokio::task::yield_now().await;
-        };
-        drop(journal);
-        Self::on(store, clock, directory, entries_max).await
+        }
+    }
+
+    /// Where the journal is.
+    pub fn directory(&self) -> Arc<tempfile::TempDir> {
+        self.directory.clone()
     }
 
     pub fn start_replayer(&mut self, pace: Pace) {

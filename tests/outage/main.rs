@@ -10,6 +10,7 @@
 mod audit;
 mod bench;
 mod holds;
+mod inspection;
 mod replays;
 mod settlements;
 mod shaky;
