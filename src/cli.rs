@@ -26,6 +26,7 @@ mod reservation;
 mod reserve;
 mod serve;
 mod settings;
+mod store;
 mod subject;
 mod values;
 mod work;
@@ -69,6 +70,7 @@ enum Command {
     Balance(balance::Balance),
     Reservation(reservation::Reservation),
     Subject(subject::Subject),
+    Store(store::Store),
     Completions(completions::Completions),
 }
 
@@ -104,6 +106,7 @@ impl Command {
             Self::Balance(command) => connection::run(command.run()),
             Self::Reservation(command) => connection::run(command.run()),
             Self::Subject(command) => connection::run(command.run()),
+            Self::Store(command) => command.run(),
             Self::Completions(command) => command.run(&mut Cli::command()),
         }
     }
@@ -122,6 +125,7 @@ impl Command {
             Self::Balance(command) => command.server.json,
             Self::Reservation(command) => command.server.json,
             Self::Subject(command) => command.json(),
+            Self::Store(command) => command.json(),
             Self::Catalog(command) => command.json(),
             Self::Demo(command) => command.json,
             Self::Completions(_) => false,
