@@ -24,12 +24,13 @@ use crate::shutdown;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options};
 use crate::store::journal::Journal;
+use crate::store::redis::{Link, Options as RedisOptions, RedisStore, Replicas};
 
 mod keeper;
 mod listener;
 mod server;
 
-/// How long events are kept in the embedded store.
+/// How long events are kept in the store.
 const EVENT_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// A caller waits this part of what a request may take for a store that gives no answer: the rest is for the journal's disk and the way
@@ -79,11 +80,12 @@ impl App {
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         // First the cheap check of the catalog: nothing is opened for one that is wrong.
         let text = catalog_text(&config.catalog)?;
-        let store = open_store(&config, clock.clone()).await?;
-        // A store in this process is never away while the process lives.
         let journal = match &config.store {
+            // A store in this process is never away while the process lives.
             StoreAddress::Memory | StoreAddress::Embedded(_) => None,
+            StoreAddress::Redis(_) => open_journal(&config).await?,
         };
+        let store = open_store(&config, clock.clone(), journal.as_deref()).await?;
         Self::assemble(config, clock, text, store, journal).await
     }
 
@@ -227,13 +229,44 @@ async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
     Ok(Some(Arc::new(journal)))
 }
 
-async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Journal>) -> anyhow::Result<Arc<dyn Store>> {
     let options = Options { queue_capacity: config.limits.queue, retention: signed(config.retention), event_retention: EVENT_RETENTION };
     match config.store.clone() {
         StoreAddress::Memory => Ok(Arc::new(EmbeddedStore::in_memory(options, clock)?)),
         StoreAddress::Embedded(directory) => {
             let open = move || EmbeddedStore::open(&directory, options, clock);
             let store = tokio::task::spawn_blocking(open).await.map_err(|_| anyhow!("the store's start panicked"))??;
+            Ok(Arc::new(store))
+        }
+        StoreAddress::Redis(address) => {
+            let reach = config.redis.link();
+            let at = format!("cannot open the store at `{address}`");
+            let link = Link::open(address.clone(), reach.clone()).await.context(at.clone())?;
+            let replicas = match config.redis.replicas {
+                0 => Replicas::None,
+                // The rest of what a command may take is for the way there and back.
+                count => Replicas::AtLeast {
+                    count,
+                    within: reach.command_timeout / 2,
+                    link: Link::open(address, reach).await.context(at.clone())?,
+                },
+            };
+            let options = RedisOptions {
+                partitions: config.redis.partitions,
+                queue_capacity: options.queue_capacity,
+                calls_in_flight: config.redis.calls_in_flight,
+                retention: options.retention,
+                event_retention: options.event_retention,
+                sweep_interval: config.redis.sweep_interval,
+                on_loss: config.redis.on_loss,
+                replicas,
+                known: journal.and_then(Journal::store).map(|identity| identity.to_string()),
+                ..RedisOptions::new(&config.instance)
+            };
+            let store = RedisStore::open(link, options).await.context(at)?;
+            if let Some(journal) = journal {
+                journal.remember_store(&store.identity()).await?;
+            }
             Ok(Arc::new(store))
         }
     }

@@ -27,6 +27,7 @@ mod reservation;
 mod reserve;
 mod serve;
 mod settings;
+mod store;
 mod subject;
 mod values;
 mod work;
@@ -71,6 +72,7 @@ enum Command {
     Reservation(reservation::Reservation),
     Subject(subject::Subject),
     Journal(journal::JournalCommand),
+    Store(store::Store),
     Completions(completions::Completions),
 }
 
@@ -107,6 +109,7 @@ impl Command {
             Self::Reservation(command) => connection::run(command.run()),
             Self::Subject(command) => connection::run(command.run()),
             Self::Journal(command) => connection::run(command.run()),
+            Self::Store(command) => command.run(),
             Self::Completions(command) => command.run(&mut Cli::command()),
         }
     }
@@ -126,6 +129,7 @@ impl Command {
             Self::Reservation(command) => command.server.json,
             Self::Subject(command) => command.json(),
             Self::Journal(command) => command.json(),
+            Self::Store(command) => command.json(),
             Self::Catalog(command) => command.json(),
             Self::Demo(command) => command.json,
             Self::Completions(_) => false,

@@ -12,12 +12,14 @@ mod address;
 mod duration;
 mod file;
 mod problem;
+mod remote;
 mod setting;
 
 pub(crate) use address::socket_path;
 pub use address::{AddressError, HostPort, HttpAddress, ListenAddress, StoreAddress, masked};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{ConfigError, Origin, Problem};
+pub use remote::{Login, RedisSettings, Secret};
 pub use setting::{SETTINGS, Setting, setting};
 
 /// Everything the process is told, checked. Built by [`load`] only, so every bound below holds.
@@ -31,9 +33,10 @@ pub struct Config {
     pub http: HttpAddress,
     pub catalog: CatalogSource,
     pub store: StoreAddress,
-    /// Where what has happened waits while a shared store is away. `None`: nowhere, and callers are told that the store is away.
+    pub redis: RedisSettings,
+    /// Where commands wait on disk while a shared store gives no answer. None: nowhere, and they are refused.
     pub journal: Option<PathBuf>,
-    /// Most entries of the journal.
+    /// Most commands that wait there.
     pub journal_max: usize,
     /// True: a listener that other hosts can reach is accepted although nothing protects it.
     pub insecure: bool,
@@ -136,8 +139,9 @@ impl Config {
             http: HttpAddress::At(HostPort::loopback(7071)),
             catalog: CatalogSource::Bundled,
             store: StoreAddress::Embedded(data_dir),
+            redis: RedisSettings::defaults(),
             journal: None,
-            journal_max: 65_536,
+            journal_max: 100_000,
             insecure: false,
             reservation: ReservationConfig { ttl: Duration::from_secs(15 * 60), ttl_max: Duration::from_secs(2 * 3600) },
             retention: Duration::from_secs(7 * 24 * 3600),
@@ -207,7 +211,9 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigError> {
         let problem = Problem::new("store", Origin::Default, "no directory for data: neither `XDG_DATA_HOME` nor `HOME` is set");
         problems.push(problem.hint("name one: `--store embedded:DIR`, or `--store memory:` to keep nothing"));
     }
+    place_journal(&mut config, &origins, data_dir, &mut problems);
     check_together(&config, &origins, &mut problems);
+    check_redis(&config, &origins, &mut problems);
     if problems.is_empty() { Ok(Loaded { config, origins, warnings }) } else { Err(ConfigError { problems }) }
 }
 
@@ -239,6 +245,53 @@ fn given_by_variables(layers: &Layers, problems: &mut Vec<Problem>, warnings: &m
 /// Kubernetes and Docker set such variables in every container beside a service named `genquota`; they tell us nothing.
 fn is_service_link(name: &str) -> bool {
     name.contains("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.contains("_PORT_") || name.ends_with("_PORT")
+}
+
+/// A shared store has a journal unless that is switched off: beside the data of other instances, for the directory is one sidecar's alone.
+fn place_journal(config: &mut Config, origins: &BTreeMap<&'static str, Origin>, data_dir: Option<PathBuf>, problems: &mut Vec<Problem>) {
+    if origins["journal"] != Origin::Default || !matches!(config.store, StoreAddress::Redis(_)) {
+        return;
+    }
+    match data_dir {
+        Some(data_dir) => config.journal = Some(data_dir.join("journal").join(&config.instance)),
+        None => {
+            let problem = Problem::new("journal", Origin::Default, "no directory for data: neither `XDG_DATA_HOME` nor `HOME` is set");
+            problems.push(problem.hint("name one: `--journal DIR`, or `--journal off` to refuse settlements while the store is away"));
+        }
+    }
+}
+
+/// What of a Redis store no single setting can tell.
+fn check_redis(config: &Config, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+    let RedisSettings { login, sentinel_login, tls, .. } = &config.redis;
+    let mut wrong = |key: &'static str, text: &str| problems.push(Problem::new(key, origins[key].clone(), text));
+    for (login, key) in [(login, "redis.password_file"), (sentinel_login, "redis.sentinel_password_file")] {
+        if login.password.is_some() && login.password_file.is_some() {
+            wrong(
+                key,
+                &format!(
+                    "a password and a file with one are given: which of them counts? The other is `{}`",
+                    key.trim_end_matches("_file")
+                ),
+            );
+        }
+    }
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => wrong("redis.tls_cert", "a certificate without its key: set `redis.tls_key` too"),
+        (None, Some(_)) => wrong("redis.tls_key", "a key without its certificate: set `redis.tls_cert` too"),
+        _ => {}
+    }
+    let StoreAddress::Redis(address) = &config.store else { return };
+    if address.is_cluster() && config.redis.replicas > 0 {
+        wrong("redis.replicas", "not possible with a cluster: an answer waits for the replicas of one primary");
+    }
+    if !address.is_tls() {
+        for (key, file) in [("redis.tls_ca", &tls.ca), ("redis.tls_cert", &tls.certificate), ("redis.tls_key", &tls.key)] {
+            if file.is_some() {
+                wrong(key, &format!("the store is not reached over TLS: `{address}`; its scheme must begin with `rediss`"));
+            }
+        }
+    }
 }
 
 /// What no single setting can tell.
@@ -311,6 +364,17 @@ mod tests {
             ("listen", "127.0.0.1:7070"),
             ("http", "127.0.0.1:7071"),
             ("catalog", "bundled"),
+            ("redis.username", ""),
+            ("redis.password", ""),
+            ("redis.connect_timeout", "1s"),
+            ("redis.command_timeout", "750ms"),
+            ("redis.partitions", "64"),
+            ("redis.calls_in_flight", "256"),
+            ("redis.sweep_interval", "5s"),
+            ("redis.on_loss", "stop"),
+            ("redis.replicas", "0"),
+            ("journal", "off"),
+            ("journal_max", "100000"),
             ("insecure", "false"),
             ("reservation.ttl", "15m"),
             ("reservation.ttl_max", "2h"),
@@ -352,6 +416,49 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_store_has_a_journal_of_its_own_in_the_data_directory_unless_it_is_switched_off() {
+        let journal = |flags: &[(&str, &[&str])]| load(&layers(&[("XDG_DATA_HOME", "/data")], flags)).unwrap().config.journal;
+        let store: (&str, &[&str]) = ("store", &["redis://cache"]);
+        assert_eq!(journal(&[store]), Some("/data/genquota/journal/default".into()));
+        assert_eq!(journal(&[store, ("instance", &["eu"])]), Some("/data/genquota/journal/eu".into()));
+        assert_eq!(journal(&[store, ("journal", &["here"])]), Some("here".into()));
+        assert_eq!(journal(&[store, ("journal", &["off"])]), None);
+        assert_eq!(journal(&[("store", &["memory:"])]), None);
+        let mut homeless = layers(&[], &[store]);
+        homeless.variables.clear();
+        let error = load(&homeless).unwrap_err();
+        assert_eq!(error.problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["journal"]);
+        homeless.flags = layers(&[], &[store, ("journal", &["off"])]).flags;
+        assert!(load(&homeless).is_ok());
+    }
+
+    #[test]
+    fn passwords_of_the_store_are_read_from_every_layer_and_never_shown() {
+        let (_dir, file) = with_file("redis:\n  username: app\n  password: hush-1\n", layers(&[], &[]));
+        let variable = layers(&[("GENQUOTA_REDIS_PASSWORD", "hush-2"), ("GENQUOTA_REDIS_SENTINEL_PASSWORD", "hush-3")], &[]);
+        let flag = layers(&[], &[("redis.password", &["hush-4"]), ("store", &["redis://u:hush-5@cache"])]);
+        for (layers, password) in [(file, "hush-1"), (variable, "hush-2"), (flag, "hush-4")] {
+            let config = load(&layers).unwrap().config;
+            assert_eq!(config.redis.login.password, Some(Secret::new(password)));
+            let shown: Vec<String> = SETTINGS.iter().flat_map(|setting| setting.show(&config)).collect();
+            assert!(shown.contains(&"***".to_owned()), "{shown:?}");
+            assert!(!format!("{shown:?} {config:?} {:?}", config.redis.link()).contains("hush"), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn settings_of_a_redis_store_that_contradict_each_other_are_refused_all_at_once() {
+        let text = "store: redis://cache\nredis:\n  password: hush\n  sentinel_password_file: a\n  tls_ca: ca.pem\n  tls_cert: c.pem\n";
+        let variables = [("GENQUOTA_REDIS_PASSWORD_FILE", "f"), ("GENQUOTA_REDIS_SENTINEL_PASSWORD", "hush")];
+        let (_dir, layers) = with_file(text, layers(&variables, &[]));
+        let error = load(&layers).unwrap_err();
+        let keys: Vec<&str> = error.problems.iter().map(|problem| problem.key.as_str()).collect();
+        let expected = ["redis.password_file", "redis.sentinel_password_file", "redis.tls_cert", "redis.tls_ca", "redis.tls_cert"];
+        assert_eq!(keys, expected, "{error}");
+        assert!(!error.to_string().contains("hush"), "{error}");
+    }
+
+    #[test]
     fn later_layers_win_and_tell_where_each_value_came_from() {
         let text = "reservation:\n  ttl: 1m\n  ttl_max: 1h\nretention: 1d\nlisten:\n  - 127.0.0.1:1\n  - unix:/run/q.sock\n";
         let variables = [("GENQUOTA_RESERVATION_TTL", "2m"), ("GENQUOTA_RESERVATION_TTL_MAX", "3h")];
@@ -377,7 +484,7 @@ mod tests {
     #[test]
     fn all_problems_of_all_layers_are_reported_at_once() {
         let text = "retention: soon\nlimit:\n  queue: 1\nlimits:\n  queue: 0\nlog: loud\n";
-        let variables = [("GENQUOTA_STORE", "redis://user:secret@cache"), ("GENQUOTA_LOG_FORMAT", "xml")];
+        let variables = [("GENQUOTA_STORE", "redis://user:secret@cache/first"), ("GENQUOTA_LOG_FORMAT", "xml")];
         let flags: [(&str, &[&str]); 2] = [("listen", &["0.0.0.0:7070", "7070"]), ("http", &["nowhere"])];
         let (_dir, layers) = with_file(text, layers(&variables, &flags));
         let error = load(&layers).unwrap_err();

@@ -120,7 +120,7 @@ fn all_problems_of_the_configuration_come_at_once_with_exit_64() {
     std::fs::write(dir.path().join("genquota.yaml"), "retention: soon\nlimits:\n  queu: 1\n").unwrap();
     for command in ["config", "serve"] {
         let words = [command, "--config", "genquota.yaml", "--listen", "0.0.0.0:7070"];
-        let output = genquota(dir.path(), &words).env("GENQUOTA_STORE", "redis://user:secret@cache").output().unwrap();
+        let output = genquota(dir.path(), &words).env("GENQUOTA_STORE", "redis://user:secret@cache/first").output().unwrap();
         assert_eq!((code(&output), stdout(&output).as_str()), (64, ""));
         let text = stderr(&output);
         for part in [

@@ -14,8 +14,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &[]),
     ("shutdown", &[]),
-    // Its file is YAML too.
-    ("config", &["yaml"]),
+    // Its file is YAML too; how a store is addressed and reached is said in that store's types.
+    ("config", &["yaml", "store"]),
     ("proto", &[]),
     ("catalog", &["domain", "yaml"]),
     ("store", &["domain", "clock"]),

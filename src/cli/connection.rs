@@ -48,6 +48,11 @@ impl Server {
 
 /// Runs a client command on a runtime of its own.
 pub(super) fn run(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    run_with(command)
+}
+
+/// The same for what ends in more than an exit code.
+pub(super) fn run_with<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     runtime.block_on(command)
 }

@@ -107,7 +107,13 @@ impl Failure {
                 Told { message, hints, ..Told::default() }
             }
             Self::Status { status, made_id } => told_of_status(status, made_id.as_ref()),
-            Self::Usage(error) | Self::Other(error) => Told { message: format!("{error:#}"), ..Told::default() },
+            Self::Usage(error) | Self::Other(error) => {
+                // Errors from below carry the next step in a line of its own.
+                let text = format!("{error:#}");
+                let mut parts = text.split("\nhint: ");
+                let message = parts.next().unwrap_or_default().to_owned();
+                Told { message, hints: parts.map(str::to_owned).collect(), ..Told::default() }
+            }
         }
     }
 }

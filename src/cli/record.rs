@@ -87,7 +87,11 @@ impl Record {
         let sent = self.server.quota().await?.record_usage(self.server.request(request)).await;
         let response = sent.map_err(|status| Failure::from(status).with_made_id("--id", made_id))?.into_inner();
         output::answer(self.server.json, &response, |response| {
-            render::reservation(response.reservation.as_ref(), &render::settled_notes(response.replayed, response.queued), &response.balances)
+            render::reservation(
+                response.reservation.as_ref(),
+                &render::settled_notes(response.replayed, response.queued),
+                &response.balances,
+            )
         })?;
         Ok(exit::DONE)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
-use crate::config::{self, Given, Layers, Loaded, Origin, SETTINGS};
+use crate::config::{self, Given, Layers, Loaded, Origin, SETTINGS, Setting};
 
 /// Shown below the flags of every command that takes settings.
 pub(super) const LAYERS: &str = "\
@@ -16,16 +16,57 @@ in a variable (`GENQUOTA_RESERVATION_TTL`; several values with commas) or in a f
 (`--reservation-ttl`); the later of these wins. Durations are written `90s`, `15m`, `2h`, `7d`.
 `genquota config` shows every value and where it came from.";
 
-/// The flags of the settings.
+/// The flags that say which ledger it is, and how a shared store is reached.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
-pub(super) struct SettingFlags {
+pub(super) struct StoreFlags {
     /// YAML file with settings [env: GENQUOTA_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Name of the ledger this sidecar belongs to [default: default]
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
+    /// Whom to log in as at Redis
+    #[arg(long, value_name = "USER")]
+    redis_username: Option<String>,
+    /// Password at Redis; others on this host can read it here, so rather give a file or the variable
+    #[arg(long, value_name = "PASSWORD")]
+    redis_password: Option<String>,
+    /// File with the password at Redis, read anew for every connection
+    #[arg(long, value_name = "FILE")]
+    redis_password_file: Option<String>,
+    /// Whom to log in as at the sentinels
+    #[arg(long, value_name = "USER")]
+    redis_sentinel_username: Option<String>,
+    /// Password at the sentinels; rather give a file or the variable
+    #[arg(long, value_name = "PASSWORD")]
+    redis_sentinel_password: Option<String>,
+    /// File with the password at the sentinels, read anew for every connection
+    #[arg(long, value_name = "FILE")]
+    redis_sentinel_password_file: Option<String>,
+    /// File with the certificates to trust instead of the Web's, in PEM
+    #[arg(long, value_name = "FILE")]
+    redis_tls_ca: Option<String>,
+    /// File with the certificate to show to Redis, in PEM
+    #[arg(long, value_name = "FILE")]
+    redis_tls_cert: Option<String>,
+    /// File with the key of that certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    redis_tls_key: Option<String>,
+    /// The longest that connecting to Redis may take [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    redis_connect_timeout: Option<String>,
+    /// The longest that a command at Redis may take [default: 750ms]
+    #[arg(long, value_name = "DURATION")]
+    redis_command_timeout: Option<String>,
+}
+
+/// The flags of all settings.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub(super) struct SettingFlags {
+    #[command(flatten)]
+    reach: StoreFlags,
     /// Where gRPC is served: `HOST:PORT` (port 0: any free one) or `unix:PATH`; repeatable [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
@@ -35,9 +76,32 @@ pub(super) struct SettingFlags {
     /// File with meters, actions, plans, caps and prices [default: bundled]
     #[arg(long, value_name = "FILE")]
     catalog: Option<String>,
-    /// What keeps the ledger: `embedded:DIR`, or `memory:` to keep nothing [default: embedded in the user's data directory]
+    /// What keeps the ledger: `embedded:DIR`, `memory:` to keep nothing, or a Redis or Valkey: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`
+    /// (`rediss` with TLS), `redis+unix:///SOCKET[?db=DB]`, `redis+sentinel://HOST,.../SERVICE[/DB]` (`rediss+sentinel`) or
+    /// `redis-cluster://HOST,...` (`rediss-cluster`) [default: embedded in the user's data directory]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+    /// Into how many parts a new ledger in Redis is laid out; fixed from then on [default: 64]
+    #[arg(long, value_name = "N")]
+    redis_partitions: Option<String>,
+    /// Most calls in flight on the connection to Redis [default: 256]
+    #[arg(long, value_name = "N")]
+    redis_calls_in_flight: Option<String>,
+    /// In which everything that is due in Redis is swept once [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    redis_sweep_interval: Option<String>,
+    /// When Redis has lost data: `stop` until that is accepted, or `accept` it and go on [default: stop]
+    #[arg(long, value_name = "POLICY")]
+    redis_on_loss: Option<String>,
+    /// How many replicas of Redis must have a change before it is answered; not with a cluster [default: 0]
+    #[arg(long, value_name = "N")]
+    redis_replicas: Option<String>,
+    /// Directory for what cannot be settled while Redis is away, or `off` [default: with Redis, in the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    journal: Option<String>,
+    /// Most entries in the journal [default: 100000]
+    #[arg(long, value_name = "N")]
+    journal_max: Option<String>,
     /// Accept listeners that other hosts can reach, although nothing protects them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     insecure: Option<String>,
@@ -76,28 +140,62 @@ pub(super) struct SettingFlags {
     log_format: Option<String>,
 }
 
-impl SettingFlags {
-    /// Merges these flags over the variables and the file of this process.
-    pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        Ok(config::load(&Layers::of_process(self.config.clone(), self.given()))?)
-    }
-
-    fn given(&self) -> Vec<Given> {
-        let given = SETTINGS.iter().filter_map(|setting| {
-            let values: Vec<String> =
-                if setting.many { self.listen.clone() } else { self.value(setting.key)?.into_iter().cloned().collect() };
-            let given = Given { key: setting.key.to_owned(), values, origin: Origin::Flag(setting.flag()) };
-            (!given.values.is_empty()).then_some(given)
-        });
-        given.collect()
+impl StoreFlags {
+    /// Merges these flags over the variables and the file of this process, with `store` in place of the configured one.
+    pub(super) fn load(&self, store: Option<&str>) -> Result<Loaded, Failure> {
+        let named = store.map(|store| given("store", vec![store.to_owned()], "STORE".to_owned()));
+        let flags = SETTINGS.iter().filter_map(|setting| Some(one(setting, self.value(setting.key)??))).chain(named).collect();
+        Ok(config::load(&Layers::of_process(self.config.clone(), flags))?)
     }
 
     fn value(&self, key: &str) -> Option<Option<&String>> {
         let value = match key {
             "instance" => &self.instance,
+            "redis.username" => &self.redis_username,
+            "redis.password" => &self.redis_password,
+            "redis.password_file" => &self.redis_password_file,
+            "redis.sentinel_username" => &self.redis_sentinel_username,
+            "redis.sentinel_password" => &self.redis_sentinel_password,
+            "redis.sentinel_password_file" => &self.redis_sentinel_password_file,
+            "redis.tls_ca" => &self.redis_tls_ca,
+            "redis.tls_cert" => &self.redis_tls_cert,
+            "redis.tls_key" => &self.redis_tls_key,
+            "redis.connect_timeout" => &self.redis_connect_timeout,
+            "redis.command_timeout" => &self.redis_command_timeout,
+            _ => return None,
+        };
+        Some(value.as_ref())
+    }
+}
+
+impl SettingFlags {
+    /// Merges these flags over the variables and the file of this process.
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        Ok(config::load(&Layers::of_process(self.reach.config.clone(), self.given()))?)
+    }
+
+    fn given(&self) -> Vec<Given> {
+        let flags = SETTINGS.iter().filter_map(|setting| {
+            if setting.many {
+                return (!self.listen.is_empty()).then(|| given(setting.key, self.listen.clone(), setting.flag()));
+            }
+            Some(one(setting, self.value(setting.key)??))
+        });
+        flags.collect()
+    }
+
+    fn value(&self, key: &str) -> Option<Option<&String>> {
+        let value = match key {
             "http" => &self.http,
             "catalog" => &self.catalog,
             "store" => &self.store,
+            "redis.partitions" => &self.redis_partitions,
+            "redis.calls_in_flight" => &self.redis_calls_in_flight,
+            "redis.sweep_interval" => &self.redis_sweep_interval,
+            "redis.on_loss" => &self.redis_on_loss,
+            "redis.replicas" => &self.redis_replicas,
+            "journal" => &self.journal,
+            "journal_max" => &self.journal_max,
             "insecure" => &self.insecure,
             "reservation.ttl" => &self.reservation_ttl,
             "reservation.ttl_max" => &self.reservation_ttl_max,
@@ -110,10 +208,18 @@ impl SettingFlags {
             "limits.queue" => &self.limits_queue,
             "log.filter" => &self.log_filter,
             "log.format" => &self.log_format,
-            _ => return None,
+            key => return self.reach.value(key),
         };
         Some(value.as_ref())
     }
+}
+
+fn one(setting: &Setting, value: &str) -> Given {
+    given(setting.key, vec![value.to_owned()], setting.flag())
+}
+
+fn given(key: &str, values: Vec<String>, flag: String) -> Given {
+    Given { key: key.to_owned(), values, origin: Origin::Flag(flag) }
 }
 
 #[cfg(test)]

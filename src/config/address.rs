@@ -7,11 +7,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::store::redis::{Address as RedisAddress, AddressError as RedisAddressError};
+
 /// Longest path of a unix socket: the kernel's 108 bytes with the final zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// Schemes of stores, as told to whoever names another.
-const STORE_FORMS: &str = "`embedded:DIR`, `memory:`";
+const STORE_FORMS: &str = "`embedded:DIR`, `memory:`, `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://`, `rediss+sentinel://`, \
+                           `redis-cluster://`, `rediss-cluster://`";
 
 /// Why a text is not an address. Secrets inside it are masked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,8 @@ pub enum AddressError {
     NoStoreDirectory(String),
     #[error("takes nothing after the colon: `{0}`; write `memory:`")]
     MemoryStorePath(String),
+    #[error(transparent)]
+    Redis(#[from] RedisAddressError),
 }
 
 /// A host, by name or number, and a port; 0 lets the system choose one.
@@ -60,6 +65,8 @@ pub enum StoreAddress {
     Embedded(PathBuf),
     /// Nothing survives the process.
     Memory,
+    /// Redis or Valkey, shared by many processes.
+    Redis(RedisAddress),
 }
 
 impl HostPort {
@@ -147,6 +154,9 @@ impl FromStr for StoreAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if RedisAddress::is_scheme(text) {
+            return Ok(Self::Redis(text.parse()?));
+        }
         match text.split_once(':') {
             Some(("embedded", "")) => Err(AddressError::NoStoreDirectory(text.to_owned())),
             Some(("embedded", dir)) => Ok(Self::Embedded(dir.into())),
@@ -206,6 +216,7 @@ impl fmt::Display for StoreAddress {
         match self {
             Self::Embedded(dir) => write!(f, "embedded:{}", dir.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Redis(address) => address.fmt(f),
         }
     }
 }
@@ -222,7 +233,7 @@ mod tests {
         for text in ["off", "127.0.0.1:7071"] {
             assert_eq!(text.parse::<HttpAddress>().unwrap().to_string(), text);
         }
-        for text in ["embedded:data", "embedded:/var/lib/genquota", "memory:"] {
+        for text in ["embedded:data", "embedded:/var/lib/genquota", "memory:", "redis://cache:6379", "rediss-cluster://a:1,b:2"] {
             assert_eq!(text.parse::<StoreAddress>().unwrap().to_string(), text);
         }
     }
@@ -248,7 +259,7 @@ mod tests {
             assert!(text.parse::<ListenAddress>().is_err(), "{text}");
         }
         assert!(format!("unix:{}", "x".repeat(108)).parse::<ListenAddress>().is_err());
-        for text in ["", "memory", "memory:x", "embedded:", "embedded", "redis://h", "/var/lib"] {
+        for text in ["", "memory", "memory:x", "embedded:", "embedded", "redis:h", "redis://", "http://h", "/var/lib"] {
             assert!(text.parse::<StoreAddress>().is_err(), "{text}");
         }
     }

@@ -21,6 +21,9 @@ struct RawConfig {
     http: Values,
     catalog: Values,
     store: Values,
+    redis: Option<RawRedis>,
+    journal: Values,
+    journal_max: Values,
     insecure: Values,
     reservation: Option<RawReservation>,
     retention: Values,
@@ -28,6 +31,27 @@ struct RawConfig {
     request_timeout: Values,
     limits: Option<RawLimits>,
     log: Option<RawLog>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRedis {
+    username: Values,
+    password: Values,
+    password_file: Values,
+    sentinel_username: Values,
+    sentinel_password: Values,
+    sentinel_password_file: Values,
+    tls_ca: Values,
+    tls_cert: Values,
+    tls_key: Values,
+    connect_timeout: Values,
+    command_timeout: Values,
+    partitions: Values,
+    calls_in_flight: Values,
+    sweep_interval: Values,
+    on_loss: Values,
+    replicas: Values,
 }
 
 #[derive(Deserialize)]
@@ -98,11 +122,33 @@ impl RawConfig {
             ("http", self.http),
             ("catalog", self.catalog),
             ("store", self.store),
+            ("journal", self.journal),
+            ("journal_max", self.journal_max),
             ("insecure", self.insecure),
             ("retention", self.retention),
             ("drain_deadline", self.drain_deadline),
             ("request_timeout", self.request_timeout),
         ];
+        if let Some(redis) = self.redis {
+            all.extend([
+                ("redis.username", redis.username),
+                ("redis.password", redis.password),
+                ("redis.password_file", redis.password_file),
+                ("redis.sentinel_username", redis.sentinel_username),
+                ("redis.sentinel_password", redis.sentinel_password),
+                ("redis.sentinel_password_file", redis.sentinel_password_file),
+                ("redis.tls_ca", redis.tls_ca),
+                ("redis.tls_cert", redis.tls_cert),
+                ("redis.tls_key", redis.tls_key),
+                ("redis.connect_timeout", redis.connect_timeout),
+                ("redis.command_timeout", redis.command_timeout),
+                ("redis.partitions", redis.partitions),
+                ("redis.calls_in_flight", redis.calls_in_flight),
+                ("redis.sweep_interval", redis.sweep_interval),
+                ("redis.on_loss", redis.on_loss),
+                ("redis.replicas", redis.replicas),
+            ]);
+        }
         if let Some(reservation) = self.reservation {
             all.extend([("reservation.ttl", reservation.ttl), ("reservation.ttl_max", reservation.ttl_max)]);
         }

@@ -2,10 +2,12 @@
 //!
 //! The key is the one name of a setting; the variable and the flag follow from it. A setting that is not in this table does not exist.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{CatalogSource, Config, LogFormat, Origin, Problem, VARIABLE_PREFIX, format_duration, masked, parse_duration};
+use super::{CatalogSource, Config, LogFormat, Origin, Problem, Secret, VARIABLE_PREFIX, format_duration, masked, parse_duration};
+use crate::store::redis::OnLoss;
 
 /// The longest any duration may be: a year. Beyond it stands a slip of the pen.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -15,6 +17,12 @@ const MESSAGE_BYTES: [usize; 2] = [1024, 4 << 20];
 const COUNT_MAX: usize = 1 << 20;
 /// Longest name of an instance: it becomes part of every key of a shared store.
 const INSTANCE_BYTES_MAX: usize = 32;
+/// Most partitions of a ledger: enough for a cluster of a hundred primaries, and few enough to visit each every few seconds.
+const PARTITIONS_MAX: usize = 1024;
+/// Most calls in flight on a connection: beyond it they only wait in the server instead of here.
+const CALLS_MAX: usize = 4096;
+/// Most replicas that an answer can wait for: more than anybody has of one primary.
+const REPLICAS_MAX: usize = 16;
 
 /// One setting.
 pub struct Setting {
@@ -105,8 +113,33 @@ macro_rules! count {
     };
 }
 
+/// A text or path that may be absent; the empty one takes back what an earlier layer gave.
+macro_rules! optional {
+    ($key:literal, $about:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            many: false,
+            about: $about,
+            read: |config, values| { config.$($field).+ = given(&values[0]).map(Into::into); Ok(()) },
+            show: |config| vec![config.$($field).+.as_ref().map(|value| AsRef::<Path>::as_ref(value).display().to_string()).unwrap_or_default()],
+        }
+    };
+}
+
+macro_rules! secret {
+    ($key:literal, $about:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            many: false,
+            about: $about,
+            read: |config, values| { config.$($field).+ = given(&values[0]).map(Secret::new); Ok(()) },
+            show: |config| vec![config.$($field).+.as_ref().map(|_| "***".to_owned()).unwrap_or_default()],
+        }
+    };
+}
+
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 17] = [
+pub static SETTINGS: [Setting; 35] = [
     Setting {
         key: "instance",
         many: false,
@@ -153,13 +186,62 @@ pub static SETTINGS: [Setting; 17] = [
     Setting {
         key: "store",
         many: false,
-        about: "What keeps the ledger: `embedded:DIR`, or `memory:` to keep nothing",
+        about: "What keeps the ledger: `embedded:DIR`, `memory:` to keep nothing, or a Redis or Valkey: `redis://HOST`, ...",
         read: |config, values| {
             config.store = address(&values[0])?;
             Ok(())
         },
         show: |config| vec![config.store.to_string()],
     },
+    optional!("redis.username", "Whom to log in as at the servers", redis.login.username),
+    secret!("redis.password", "Password at the servers", redis.login.password),
+    optional!("redis.password_file", "File with it, read anew for every connection", redis.login.password_file),
+    optional!("redis.sentinel_username", "Whom to log in as at the sentinels", redis.sentinel_login.username),
+    secret!("redis.sentinel_password", "Password at the sentinels", redis.sentinel_login.password),
+    optional!("redis.sentinel_password_file", "File with it, read anew for every connection", redis.sentinel_login.password_file),
+    optional!("redis.tls_ca", "File with the certificates to trust instead of the Web's, in PEM", redis.tls.ca),
+    optional!("redis.tls_cert", "File with the certificate to show, in PEM", redis.tls.certificate),
+    optional!("redis.tls_key", "File with its key, in PEM", redis.tls.key),
+    duration!("redis.connect_timeout", "The longest that connecting may take", redis.connect_timeout),
+    duration!("redis.command_timeout", "The longest that a command may take", redis.command_timeout),
+    count!("redis.partitions", "Into how many parts a new ledger is laid out; fixed from then on", redis.partitions, 1, PARTITIONS_MAX),
+    count!("redis.calls_in_flight", "Most calls in flight on the connection", redis.calls_in_flight, 1, CALLS_MAX),
+    duration!("redis.sweep_interval", "In which everything that is due is swept once", redis.sweep_interval),
+    count!("redis.replicas", "How many replicas must have a change before it is answered", redis.replicas, 0, REPLICAS_MAX),
+    Setting {
+        key: "redis.on_loss",
+        many: false,
+        about: "When the store has lost data: `stop` until that is accepted, or `accept` it and go on",
+        read: |config, values| {
+            config.redis.on_loss = match values[0].as_str() {
+                "stop" => OnLoss::Stop,
+                "accept" => OnLoss::Accept,
+                other => return Err(Wrong::new(format!("no such policy: `{other}`; known are `stop` and `accept`"))),
+            };
+            Ok(())
+        },
+        show: |config| {
+            vec![match config.redis.on_loss {
+                OnLoss::Stop => "stop".to_owned(),
+                OnLoss::Accept => "accept".to_owned(),
+            }]
+        },
+    },
+    Setting {
+        key: "journal",
+        many: false,
+        about: "Directory for what cannot be settled while a shared store is away, or `off`",
+        read: |config, values| {
+            config.journal = match values[0].as_str() {
+                "" => return Err(Wrong::new("has no value").hint("a directory, or `off`")),
+                "off" => None,
+                directory => Some(directory.into()),
+            };
+            Ok(())
+        },
+        show: |config| vec![config.journal.as_ref().map_or_else(|| "off".to_owned(), |directory| directory.display().to_string())],
+    },
+    count!("journal_max", "Most entries in the journal", journal_max, 1, COUNT_MAX),
     Setting {
         key: "insecure",
         many: false,
@@ -212,6 +294,11 @@ pub static SETTINGS: [Setting; 17] = [
 
 fn address<T: FromStr<Err = super::AddressError>>(text: &str) -> Result<T, Wrong> {
     text.parse().map_err(Wrong::new)
+}
+
+/// A text, unless it is empty.
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn instance(text: &str) -> Result<String, Wrong> {
@@ -299,12 +386,19 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_and_change_nothing() {
-        let table: [(&str, &[&str]); 12] = [
+        let table: [(&str, &[&str]); 19] = [
             ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
             ("listen", &["", "here"]),
             ("http", &["on", "unix:/x"]),
             ("catalog", &[""]),
-            ("store", &["disk:/x"]),
+            ("store", &["disk:/x", "redis://", "redis://cache/x", "redis-cluster://a/1"]),
+            ("redis.partitions", &["0", "1025", "many"]),
+            ("redis.calls_in_flight", &["0"]),
+            ("redis.replicas", &["17"]),
+            ("redis.command_timeout", &["0s", "750"]),
+            ("redis.on_loss", &["", "ignore"]),
+            ("journal", &[""]),
+            ("journal_max", &["0"]),
             ("insecure", &["yes", "1", "TRUE"]),
             ("retention", &["0s", "7", "367d"]),
             ("limits.message_bytes", &["1023", "64k", "4194305", "-1", "1e3"]),

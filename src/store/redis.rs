@@ -6,10 +6,12 @@
 mod address;
 mod caller;
 mod driver;
+pub mod examine;
 mod guard;
 mod keys;
 mod lineage;
 mod link;
+mod loss;
 mod replication;
 mod reply;
 mod request;
@@ -31,9 +33,13 @@ use tokio::task::JoinHandle;
 pub use self::address::{Address, AddressError};
 use self::caller::{Caller, Trouble};
 use self::driver::{Bounds, Job};
+use self::examine::{Finding, Verdict};
+use self::guard::Genesis;
 use self::keys::Keys;
 use self::lineage::{Identity, LAYOUT, Lineage};
 pub use self::link::{Credentials, Failure, Link, LinkError, LinkOptions, LinkState, Obstacle, Password, TlsFiles};
+use self::loss::Claims;
+pub use self::loss::Loss;
 use self::replication::Replication;
 use self::reply::{Reply, ReplyError};
 use self::request::Operation;
@@ -65,6 +71,8 @@ pub struct Options {
     pub event_retention: SignedDuration,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
+    /// How often is looked whether the server is still fit to keep a ledger.
+    pub examine_interval: Duration,
     /// How long a call may wait for a lost connection to come back.
     pub patience: Duration,
     pub on_loss: OnLoss,
@@ -117,6 +125,7 @@ impl Options {
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
             sweep_interval: Duration::from_secs(5),
+            examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
             on_loss: OnLoss::Stop,
             replicas: Replicas::None,
@@ -138,6 +147,8 @@ impl std::fmt::Debug for Time {
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error("the store must not keep a ledger as it is: {}{}", .0.found, .0.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
+    Unfit(Finding),
     #[error("the store does not answer as it must: {0}")]
     Trouble(String),
     #[error("the ledger has {found} partitions, and {asked} are configured\nhint: set `redis.partitions` to {found}; it cannot be changed")]
@@ -179,6 +190,13 @@ struct Texts(Mutex<HashMap<CatalogVersion, Arc<str>>>);
 impl RedisStore {
     /// Opens the ledger of an instance, and lays it out if there is none.
     pub async fn open(link: Arc<Link>, options: Options) -> Result<Self, OpenError> {
+        for finding in examine::fitness(&link).await {
+            match finding.verdict {
+                Verdict::Ok => {}
+                Verdict::Warn => tracing::warn!(check = finding.check, found = finding.found, hint = finding.hint, "the store"),
+                Verdict::Fail => return Err(OpenError::Unfit(finding)),
+            }
+        }
         let keys = Keys::new(&options.instance, options.partitions);
         let (identity, ready) = genesis(&link, &keys, &options).await?;
         let lineage = Lineage::new(identity);
@@ -210,6 +228,7 @@ impl RedisStore {
             lineage,
             replication,
             verified: watch::Sender::new(epoch),
+            unfit: watch::Sender::default(),
             time: options.time.clone(),
             retention: micros(options.retention),
             patience: options.patience,
@@ -234,7 +253,7 @@ impl RedisStore {
             interval: options.sweep_interval,
         };
         let keepers = vec![
-            tokio::spawn(guard::guard(caller.clone(), options.on_loss, texts.clone())),
+            tokio::spawn(guard::guard(caller.clone(), options.on_loss, options.examine_interval, texts.clone())),
             tokio::spawn(sweeper.clone().run(caller.clone())),
         ];
         Self { queue, caller, texts, sweeper, driver: Mutex::new(Some(driver)), ended, keepers }
@@ -395,19 +414,24 @@ async fn genesis(link: &Link, keys: &Keys, options: &Options) -> Result<(Identit
         if let Some(partition) = guard::positions(link, keys).await?.iter().position(Option::is_some) {
             return Err(OpenError::Lost(format!("its genesis is gone, and partition {partition} is still there")));
         }
+        let claims = Claims::read(link, keys).await?;
+        if !claims.is_empty() {
+            return Err(OpenError::Lost(format!("other processes miss ledger {claims}")));
+        }
         let new = Identity::new(options.partitions).to_string();
         // Somebody else may be first.
         link.call(redis::cmd("HSETNX").arg(keys.genesis()).arg("identity").arg(new)).await.map_err(Trouble::from)?;
     }
     let found = guard::read_genesis(link, keys).await?;
-    let (found, ready) = found.ok_or_else(|| OpenError::Lost("its genesis was gone as soon as it was written".to_owned()))?;
+    let Genesis { identity: found, ready, accepted } =
+        found.ok_or_else(|| OpenError::Lost("its genesis was gone as soon as it was written".to_owned()))?;
     if found.layout != LAYOUT {
         return Err(OpenError::Layout { found: found.layout });
     }
     if found.partitions != options.partitions {
         return Err(OpenError::Partitions { found: found.partitions, asked: options.partitions });
     }
-    if options.known.as_ref().is_some_and(|known| *known != found.id.to_string()) {
+    if options.known.as_ref().is_some_and(|known| *known != found.id.to_string() && !accepted.iter().any(|id| *known == id.to_string())) {
         return Err(OpenError::Lost(format!("it is ledger {} now", found.id)));
     }
     Ok((found, ready))

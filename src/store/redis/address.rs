@@ -75,6 +75,16 @@ impl Address {
     pub fn is_scheme(text: &str) -> bool {
         text.split_once("://").is_some_and(|(scheme, _)| scheme_of(scheme).is_some())
     }
+
+    /// Whether it leads to a cluster.
+    pub const fn is_cluster(&self) -> bool {
+        matches!(self.place, Place::Cluster(_))
+    }
+
+    /// Whether it is reached over TLS.
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

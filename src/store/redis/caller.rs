@@ -36,6 +36,8 @@ pub(super) struct Caller {
     pub(super) replication: Option<Replication>,
     /// The connection under which the partitions were last found to be those that were seen.
     pub(super) verified: watch::Sender<u64>,
+    /// Why nothing may be left to the server as it is set up now.
+    pub(super) unfit: watch::Sender<Option<Arc<str>>>,
     pub(super) time: Time,
     /// How long an ended reservation is remembered, in microseconds.
     pub(super) retention: i64,
@@ -156,6 +158,9 @@ impl Caller {
         swept: bool,
     ) -> Result<Vec<Reply>, Trouble> {
         self.wait_until_verified().await?;
+        if let Some(reason) = &*self.unfit.borrow() {
+            return Err(Trouble::Refused(reason.to_string()));
+        }
         self.call_unverified(partition, flavour, operations, subjects, swept).await
     }
 

@@ -5,28 +5,36 @@
 //! way it begins a new generation in every partition, so that no process goes on under the old one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use super::caller::{Caller, Trouble, position};
 use super::keys::Keys;
 use super::lineage::{Identity, NoIdentity};
 use super::link::{Link, LinkState};
+use super::loss::Claims;
 use super::request::Operation;
 use super::script::Flavour;
-use super::{OnLoss, Texts};
+use super::{OnLoss, Texts, examine};
 
 /// How often a fence is looked at again, and a connection that could not be verified.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Guards for as long as it is polled.
-pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, texts: Arc<Texts>) {
+/// Guards for as long as it is polled. Whether the server is still fit is looked at every `examine_interval`, and on each connection.
+pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, examine_interval: Duration, texts: Arc<Texts>) {
     let mut state = caller.link.state();
+    let mut examined = Instant::now();
     loop {
         let now = state.borrow_and_update().clone();
         if let LinkState::Up { epoch } = now {
-            if *caller.verified.borrow() < epoch {
+            let new = *caller.verified.borrow() < epoch;
+            if new || examined.elapsed() >= examine_interval {
+                examine_again(&caller).await;
+                examined = Instant::now();
+            }
+            if new {
                 match verify(&caller).await {
                     Ok(()) => {
                         caller.verified.send_replace(epoch);
@@ -44,6 +52,17 @@ pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, texts: Arc<Texts
         if let Ok(Err(_)) = tokio::time::timeout(INTERVAL, state.changed()).await {
             return;
         }
+    }
+}
+
+/// A server that was fit at the start may be set up otherwise since, and another one may have taken its place.
+async fn examine_again(caller: &Caller) {
+    let unfit = examine::unfit(&caller.link).await;
+    let before = caller.unfit.send_replace(unfit.as_deref().map(Arc::from));
+    match (unfit, before) {
+        (Some(reason), None) => tracing::error!(reason, "the store cannot be trusted; nothing is decided until that is set right"),
+        (None, Some(_)) => tracing::warn!("the store is set right again"),
+        _ => {}
     }
 }
 
@@ -72,25 +91,45 @@ async fn verify(caller: &Caller) -> Result<(), Trouble> {
 /// Goes on under a new generation, if there is one or this process may begin it.
 async fn end_fence(caller: &Caller, on_loss: OnLoss, texts: &Texts) -> Result<(), Trouble> {
     let current = caller.lineage.identity();
-    let found = read_genesis(&caller.link, &caller.keys).await?.map(|(identity, _)| identity);
-    let next = match found {
-        Some(found) if found.id != current.id => return Ok(()),
-        Some(found) if found.generation > current.generation => found,
-        _ if on_loss == OnLoss::Accept => begin_generation(&caller.link, &caller.keys, current.next_generation()).await?,
-        _ => return Ok(()),
+    let (link, keys) = (&caller.link, &caller.keys);
+    let next = match read_genesis(link, keys).await? {
+        Some(found) if found.identity.id != current.id => {
+            // Another ledger is never gone on with, unless somebody has said that it takes the place of this one.
+            if !found.accepted.contains(&current.id) || found.identity.partitions != current.partitions {
+                return Claims::lay(link, keys, current).await;
+            }
+            found.identity
+        }
+        Some(found) if found.identity.generation > current.generation => found.identity,
+        _ if on_loss == OnLoss::Accept => begin_generation(link, keys, current.next_generation()).await?,
+        Some(_) => return Ok(()),
+        None => return Claims::lay(link, keys, current).await,
     };
     caller.lineage.adopt(next);
+    Claims::withdraw(link, keys, current.id).await?;
     texts.keep_again(caller).await?;
     tracing::warn!(generation = next.generation, "the store's loss is accepted; counting goes on from what is there");
     Ok(())
 }
 
-/// The identity that the store keeps, if it keeps one, and whether every partition was laid out under it.
-pub(super) async fn read_genesis(link: &Link, keys: &Keys) -> Result<Option<(Identity, bool)>, Trouble> {
-    let value = link.call(redis::cmd("HMGET").arg(keys.genesis()).arg("identity").arg("ready")).await?;
-    let (identity, ready): (Option<String>, Option<String>) = read(value)?;
-    let identity = identity.map(|text| text.parse().map_err(|problem: NoIdentity| Trouble::Refused(problem.to_string()))).transpose()?;
-    Ok(identity.map(|identity| (identity, ready.is_some())))
+/// What a store says of its ledger.
+#[derive(Debug, Clone)]
+pub(super) struct Genesis {
+    pub(super) identity: Identity,
+    /// Every partition was laid out under it.
+    pub(super) ready: bool,
+    /// Ledgers that are over since their loss was accepted in favour of this one.
+    pub(super) accepted: Vec<Uuid>,
+}
+
+/// The genesis that the store keeps, if it keeps one.
+pub(super) async fn read_genesis(link: &Link, keys: &Keys) -> Result<Option<Genesis>, Trouble> {
+    let value = link.call(redis::cmd("HMGET").arg(keys.genesis()).arg("identity").arg("ready").arg("accepted")).await?;
+    let (identity, ready, accepted): (Option<String>, Option<String>, Option<String>) = read(value)?;
+    let Some(identity) = identity else { return Ok(None) };
+    let identity = identity.parse().map_err(|problem: NoIdentity| Trouble::Refused(problem.to_string()))?;
+    let accepted = accepted.unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect();
+    Ok(Some(Genesis { identity, ready: ready.is_some(), accepted }))
 }
 
 /// Under which identity each partition is laid out, and the number of its last change; `None` for one that is not.
@@ -110,7 +149,7 @@ pub(super) async fn positions(link: &Link, keys: &Keys) -> Result<Vec<Option<(St
     try_join_all((0..keys.count()).map(read_one)).await
 }
 
-fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, Trouble> {
+pub(super) fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, Trouble> {
     redis::from_redis_value(value).map_err(|problem| Trouble::Refused(problem.to_string()))
 }
 

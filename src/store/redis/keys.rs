@@ -46,6 +46,15 @@ impl Keys {
         format!("{{gq{}}}genesis", self.instance)
     }
 
+    /// A hash of the ledgers that processes miss here, by their ids.
+    pub(super) fn missed(&self) -> String {
+        format!("{{gq{}}}missed", self.instance)
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// A hash of catalogs by version.
     pub(super) fn catalogs(&self) -> String {
         format!("{{gq{}}}catalogs", self.instance)

@@ -33,7 +33,7 @@ pub use self::error::{LinkError, Obstacle};
 pub use self::failure::Failure;
 
 /// What may be set of a link.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkOptions {
     /// The longest that connecting may take, with TLS and the login.
     pub connect_timeout: Duration,

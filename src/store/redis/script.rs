@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 
 /// The folder `script`, in this order.
-const SOURCE: [&str; 5] = [
+pub(super) const SOURCE: [&str; 5] = [
     include_str!("script/call.lua"),
     include_str!("script/rows.lua"),
     include_str!("script/transact.lua"),
