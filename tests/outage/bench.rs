@@ -216,7 +216,7 @@ pub fn subject(name: &str) -> SubjectId {
 pub fn fingerprint(payload: &str) -> Fingerprint {
     let mut bytes = [0; 16];
     for (at, byte) in payload.bytes().enumerate() {
-        bytes[at % 16] = (bytes[at % 16] as u8).wrapping_mul(31).wrapping_add(byte);
+        bytes[at % 16] = bytes[at % 16].wrapping_mul(31).wrapping_add(byte);
     }
     Fingerprint(bytes)
 }
