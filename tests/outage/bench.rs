@@ -214,7 +214,7 @@ pub fn subject(name: &str) -> SubjectId {
 
 /// Equal payloads have equal fingerprints.
 pub fn fingerprint(payload: &str) -> Fingerprint {
-    let mut bytes = [0; 16];
+    let mut bytes = [0_u8; 16];
     for (at, byte) in payload.bytes().enumerate() {
         bytes[at % 16] = bytes[at % 16].wrapping_mul(31).wrapping_add(byte);
     }

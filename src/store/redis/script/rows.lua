@@ -14,28 +14,31 @@ if wanted.T or wanted.S then
   -- The first part of a row's text, under the number of the next event.
   head_of = function(row)
     local legs = row.legs
-    local text = format(
-      '%d %d %s %s %d %s %s %s %s %d %d\n', row.version, sequence + 1, row.state, row.create, row.deadline, row.settle, row.late, row.opened,
-      row.settled, #legs, #row.tally
-    )
+    local parts = {
+      format('%d %d ', row.version, sequence + 1), row.state, ' ', row.create, format(' %d ', row.deadline), row.settle, ' ', row.late, ' ',
+      row.opened, ' ', row.settled, format(' %d %d\n', #legs, #row.tally),
+    }
+    local count = #parts
     for place = 1, #legs do
       local leg = legs[place]
-      text = text .. leg[1] .. ' ' .. format('%d %d\n', leg[2], leg[3])
+      parts[count + 1], parts[count + 2] = leg[1], format(' %d %d\n', leg[2], leg[3])
+      count = count + 2
     end
-    return text
+    return concat(parts)
   end
 
-  -- Accounts: `reserved committed` or `reserved committed lapses`. `r`, `c` and `l` are as they would become.
+  -- Accounts: `reserved committed` or `reserved committed lapses`. Lists, for they are made for every call: 1 what is stored, 2 and 3 what is
+  -- reserved and committed as it would become, 4 when it lapses, 5 when it did, 6 whether it changed, 7 to 9 as it was given to the take.
   account_of = function(stored)
     if not stored then
-      return { stored = false, r = 0, c = 0, l = false, known = false, touched = false, r0 = 0, c0 = 0, l0 = false }
+      return { false, 0, 0, false, false, false, 0, 0, false }
     end
     local r, c, l = match(stored, '^(%d+) (%d+) ?(%d*)$')
     if not r then
       return nil
     end
     r, c, l = tonumber(r), tonumber(c), tonumber(l) or false
-    return { stored = stored, r = r, c = c, l = l, known = l, touched = false, r0 = r, c0 = c, l0 = l }
+    return { stored, r, c, l, l, false, r, c, l }
   end
 
   account_text = function(r, c, l)
@@ -66,10 +69,10 @@ if wanted.T or wanted.S then
     end
     for _, leg in ipairs(row.legs) do
       local account = accounts[leg[1]]
-      account.r = account.r - leg[2]
-      account.r0 = account.r
-      account.touched = true
-      if account.r < 0 then
+      account[2] = account[2] - leg[2]
+      account[7] = account[2]
+      account[6] = true
+      if account[2] < 0 then
         return leg[1]
       end
     end
@@ -80,14 +83,15 @@ if wanted.T or wanted.S then
   write = function(key, subject, accounts, fields)
     local gone
     for name, account in pairs(accounts) do
-      if account.touched then
-        if account.r ~= 0 or account.c ~= 0 then
+      if account[6] then
+        local lapses = account[4]
+        if account[2] ~= 0 or account[3] ~= 0 then
           fields[#fields + 1] = 'a:' .. name
-          fields[#fields + 1] = account_text(account.r, account.c, account.l)
-          if account.l and (account.l ~= account.known or not account.stored) then
-            call('ZADD', LAPSES, format('%d', account.l), subject .. ' ' .. name)
+          fields[#fields + 1] = account_text(account[2], account[3], lapses)
+          if lapses and (lapses ~= account[5] or not account[1]) then
+            call('ZADD', LAPSES, format('%d', lapses), subject .. ' ' .. name)
           end
-        elseif account.stored then
+        elseif account[1] then
           gone = gone or {}
           gone[#gone + 1] = 'a:' .. name
         end

@@ -86,13 +86,13 @@ if wanted.S then
       call('ZADD', LAPSES, format('%d', now + DAMAGED_AGAIN), member)
       return true
     end
-    if account.stored and account.l and now < account.l then
-      call('ZADD', LAPSES, format('%d', account.l), member)
-    elseif account.r > 0 then
+    if account[1] and account[4] and now < account[4] then
+      call('ZADD', LAPSES, format('%d', account[4]), member)
+    elseif account[2] > 0 then
       call('ZADD', LAPSES, format('%d', now + LAPSE_AGAIN), member)
     else
       call('ZREM', LAPSES, member)
-      if account.stored then
+      if account[1] then
         call('HDEL', key, 'a:' .. name)
         changed = true
       end

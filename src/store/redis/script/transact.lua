@@ -4,7 +4,7 @@ if wanted.T then
   local max, min = math.max, math.min
 
   local function available(account, limit)
-    return max(max(limit - account.r, 0) - account.c, 0)
+    return max(max(limit - account[2], 0) - account[3], 0)
   end
 
   -- Adds to the leg of an account, which may already have given. `side` is 2 for held, 3 for used.
@@ -21,16 +21,12 @@ if wanted.T then
   -- Adds to an account and its leg. False if it cannot hold that much.
   local function add(accounts, legs, name, amount, side, lapses)
     local account = accounts[name]
-    if side == 2 then
-      account.r = account.r + amount
-    else
-      account.c = account.c + amount
+    account[side] = account[side] + amount
+    if lapses and (not account[4] or account[4] < lapses) then
+      account[4] = lapses
     end
-    if lapses and (not account.l or account.l < lapses) then
-      account.l = lapses
-    end
-    account.touched = true
-    if account.r + account.c > MAX then
+    account[6] = true
+    if account[2] + account[3] > MAX then
       return false
     end
     add_leg(legs, name, amount, side)
@@ -97,7 +93,7 @@ if wanted.T then
     for place, cap in ipairs(take.caps) do
       if cap[2] > 0 then
         local account = accounts[cap[1]]
-        local exceeded = cap[3] and account.r + account.c + cap[2] > cap[3]
+        local exceeded = cap[3] and account[2] + account[3] + cap[2] > cap[3]
         if exceeded and cap[4] then
           reached[#reached + 1] = place - 1
         else
@@ -115,7 +111,7 @@ if wanted.T then
       for _, list in ipairs({ take.sources, take.caps }) do
         for _, one in ipairs(list) do
           local account = accounts[one[1]]
-          shown[#shown + 1] = account_text(account.r0, account.c0, account.l0)
+          shown[#shown + 1] = account_text(account[7], account[8], account[9])
         end
       end
       return nil, nil, { 'N', now_text, left > 0 and '1' or '0', concat(reached, ' '), concat(shown, ';') }
@@ -214,7 +210,7 @@ if wanted.T then
       for _, list in ipairs({ take.sources, take.caps }) do
         for _, one in ipairs(list) do
           local account = accounts[one[1]]
-          shown[#shown + 1] = dry == '1' and (account.stored or '0 0') or account_text(account.r, account.c, account.l)
+          shown[#shown + 1] = dry == '1' and (account[1] or '0 0') or account_text(account[2], account[3], account[4])
         end
       end
     end
