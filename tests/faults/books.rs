@@ -219,7 +219,10 @@ impl Partition {
                     _ => {}
                 }
                 let most = limit(account).unwrap_or(i64::MAX);
-                assert!(sums.0 >= 0 && sums.0 + sums.1 <= most, "partition {partition}: {account} is at {sums:?} of {most} after {event:?}");
+                assert!(
+                    sums.0 >= 0 && sums.0 + sums.1 <= most,
+                    "partition {partition}: {account} is at {sums:?} of {most} after {event:?}"
+                );
             }
         }
         for subject in folded.values_mut() {

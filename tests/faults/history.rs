@@ -26,8 +26,7 @@ pub(crate) fn check(books: &Books, calls: &[Call]) -> Seen {
     let mut seen = Seen::default();
     let mut placed = 0;
     for (number, partition) in &books.partitions {
-        let own: Vec<&Call> =
-            calls.iter().filter(|call| books.partition_of(call.transaction.subject.as_str()) == Some(*number)).collect();
+        let own: Vec<&Call> = calls.iter().filter(|call| books.partition_of(call.transaction.subject.as_str()) == Some(*number)).collect();
         placed += own.len();
         let found = Order::new(&partition.events, &own).replay();
         seen.changes += found.changes;

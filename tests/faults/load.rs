@@ -102,8 +102,7 @@ impl Call {
 
 /// Delivers a call until it is answered, until its data are lost, or until `over` and some time more.
 pub(crate) async fn deliver(stores: &[Arc<RedisStore>], at: usize, transaction: Transaction, urgency: Urgency, over: &AtomicBool) -> Call {
-    let mut call =
-        Call { store: at, transaction, sent: Instant::now(), answered: None, errors: Vec::new(), slowest: Duration::ZERO };
+    let mut call = Call { store: at, transaction, sent: Instant::now(), answered: None, errors: Vec::new(), slowest: Duration::ZERO };
     let mut over_since = None;
     loop {
         let began = Instant::now();

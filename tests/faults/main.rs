@@ -12,10 +12,13 @@ mod fixtures;
 mod books;
 mod history;
 mod load;
+mod logs;
 mod sidecars;
 
 mod contention;
+mod cuts;
 mod failover;
 mod proxy;
+mod restarts;
 mod servers;
 mod tls;
