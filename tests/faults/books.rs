@@ -49,7 +49,17 @@ pub(crate) struct Row {
     pub(crate) late: bool,
     /// Accounts with what was held and what was used.
     pub(crate) legs: Vec<(String, i64, i64)>,
-    text: Vec<u8>,
+    text: Text,
+}
+
+/// All of a row as it is stored, which nobody wants to read in numbers.
+#[derive(Clone, PartialEq, Eq)]
+struct Text(Vec<u8>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
 }
 
 impl Row {
@@ -70,7 +80,7 @@ impl Row {
             deadline: deadline.parse().ok()?,
             late: late == "1",
             legs,
-            text: text.to_vec(),
+            text: Text(text.to_vec()),
         })
     }
 }
@@ -125,11 +135,6 @@ impl Books {
     /// The partition of a subject that anything is kept of.
     pub(crate) fn partition_of(&self, subject: &str) -> Option<usize> {
         self.partitions.iter().find(|(_, partition)| partition.subjects.contains_key(subject)).map(|(number, _)| *number)
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        let rows = self.partitions.values().flat_map(|partition| partition.subjects.values()).flat_map(|subject| subject.rows.values());
-        rows.filter(|row| row.state == 'h').count()
     }
 }
 

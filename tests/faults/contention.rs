@@ -92,7 +92,8 @@ async fn holds_that_come_and_go_on_a_hot_subject_are_linearizable() {
     let load = Load::start(&stores, &plan);
     load.answered(8000).await;
     let calls = load.end().await;
-    assert!(calls.iter().all(|call| call.errors.is_empty()), "an error in good weather");
+    let troubled = calls.iter().find(|call| !call.errors.is_empty());
+    assert!(troubled.is_none(), "an error in good weather: {:?}", troubled.map(|call| &call.errors));
     let books = Books::of(&server);
     books.audit(plan.limit_of());
     check_answers(&books, &calls);

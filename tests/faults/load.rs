@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) limit: i64,
     /// Units held by a subject at one time.
     pub(crate) in_flight: i64,
-    /// Of the holds that nobody settles.
+    /// Of each hold. Some are never settled.
     pub(crate) ttl: SignedDuration,
     pub(crate) seed: u64,
 }
@@ -151,10 +151,11 @@ impl Load {
         Self { tasks, over, answered }
     }
 
-    /// Waits for so many answers more.
+    /// Waits for so many answers more, or until every client has stopped, because the data are lost.
     pub(crate) async fn answered(&self, more: usize) {
         let target = self.answered.load(Ordering::SeqCst) + more;
-        until("answers", async || (self.answered.load(Ordering::SeqCst) >= target).then_some(())).await;
+        let is_over = || self.answered.load(Ordering::SeqCst) >= target || Arc::strong_count(&self.answered) == 1;
+        until("answers", async || is_over().then_some(())).await;
     }
 
     /// Waits until all calls have ended, after the one that each client is at.
@@ -204,13 +205,10 @@ impl Client {
         let units = self.random.i64(1..5);
         let take = Take { caps: vec![level(units, self.plan.in_flight)], ..fixtures::take(units, self.plan.limit) };
         let mut hold = fixtures::reserve(&subject, &id, take);
-        let fate = self.random.u32(..20);
-        if fate == 0 {
-            hold.step.as_mut().unwrap().next.ttl = Some(self.plan.ttl);
-        }
+        hold.step.as_mut().unwrap().next.ttl = Some(self.plan.ttl);
         let Some(held) = self.call(hold, Urgency::Reserve).await else { return false };
         let Some(held) = held.accepted() else { return true };
-        let ending = match fate {
+        let ending = match self.random.u32(..20) {
             0 => return true,
             1..12 => fixtures::commit(&subject, &id, held.version, fixtures::take(self.random.i64(0..5), self.plan.limit)),
             _ => fixtures::release(&subject, &id, held.version),
@@ -244,6 +242,27 @@ pub(crate) fn check_answers(books: &Books, calls: &[Call]) {
             State::Held | State::Expired => {}
         }
     }
+}
+
+/// I7, and what is said where it cannot hold: what was acknowledged is in the books, or the sidecar that was told so knows of a loss. Tells
+/// how many are lost.
+pub(crate) async fn check_or_lost(books: &Books, calls: &[Call], stores: &[Arc<RedisStore>]) -> usize {
+    let mut lost = 0;
+    for call in calls {
+        let Some(told) = call.accepted() else { continue };
+        let row = books.row(call.transaction.subject.as_str(), call.id());
+        if row.is_some_and(|row| row.version >= told.version) {
+            continue;
+        }
+        lost += 1;
+        // A look at the link, and a verification, may still be to come.
+        until("a loss to be told", async || {
+            let asked = stores[call.store].document(&call.transaction.subject).await;
+            matches!(asked, Err(StoreError::DataLost { .. })).then_some(())
+        })
+        .await;
+    }
+    lost
 }
 
 /// How many calls met an error before they were answered.

@@ -1,36 +1,46 @@
-//! What is logged on this thread: a loss has to be loud, and where nobody can see it, it is not.
+//! What is logged on this thread: a loss has to be loud, and where nobody can hear it, it is not.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::sync::Once;
 
-use tracing::subscriber::DefaultGuard;
+thread_local! {
+    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-/// Clones share what they heard.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
+/// Everything that this thread logs from its making on: a test's runtime must have no other thread.
+#[derive(Debug)]
+pub(crate) struct Logs;
 
 impl Logs {
-    /// Listens until the guard is dropped, to what runs on this thread alone: a test's runtime must have no other.
-    pub(crate) fn listen(&self) -> DefaultGuard {
-        let own = self.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || own.clone()).finish();
-        tracing::subscriber::set_default(subscriber)
+    pub(crate) fn listen() -> Self {
+        static ONCE: Once = Once::new();
+        // One for all threads: several at once make the library forget who wants to hear what.
+        ONCE.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Ear).finish();
+            tracing::subscriber::set_global_default(subscriber).expect("nobody else sets one");
+        });
+        HEARD.take();
+        Self
     }
 
     /// The lines of a level.
+    #[expect(clippy::unused_self, reason = "what was not listened to was not heard")]
     pub(crate) fn of(&self, level: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap();
+        let text = HEARD.with_borrow(|heard| String::from_utf8_lossy(heard).into_owned());
         text.lines().filter(|line| line.split_whitespace().nth(1) == Some(level)).map(str::to_owned).collect()
     }
 }
 
-impl Write for Logs {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+struct Ear;
+
+impl Write for Ear {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use genquota::domain::ledger::Answer;
 use genquota::store::redis::{OnLoss, OpenError, Options, RedisStore};
-use genquota::store::{Store as _, StoreError, Urgency};
+use genquota::store::{Store as _, Urgency};
 
 use crate::books::Books;
 use crate::fixtures;
 use crate::history;
 use crate::lab::{Aof, Kind, Server, Settings};
-use crate::load::{Call, Load, Plan, check_answers, deliver, troubled};
+use crate::load::{Call, Load, Plan, check_answers, check_or_lost, deliver, troubled};
 use crate::logs::Logs;
 use crate::sidecars::{INSTANCE, link, open_several, options, seed, until};
 
@@ -32,23 +32,6 @@ async fn ask_all(stores: &[Arc<RedisStore>], subjects: usize, name: &str) -> Vec
         }
     }
     calls
-}
-
-/// I7, and what is said where it cannot hold: what was acknowledged is in the books, or the sidecar that was told so knows of a loss.
-async fn check_or_lost(books: &Books, calls: &[Call], stores: &[Arc<RedisStore>]) -> usize {
-    let mut lost = 0;
-    for call in calls {
-        let Some(told) = call.accepted() else { continue };
-        let row = books.row(call.transaction.subject.as_str(), call.id());
-        if row.is_some_and(|row| row.version >= told.version) {
-            continue;
-        }
-        lost += 1;
-        let subject = &call.transaction.subject;
-        let asked = stores[call.store].document(subject).await;
-        assert!(matches!(asked, Err(StoreError::DataLost { .. })), "lost without a word: {call:?}: {asked:?}");
-    }
-    lost
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,8 +118,7 @@ async fn flushed_server_grants_nothing_from_zero() {
 /// The declared policy may be to go on: from zero, in another generation, and loudly.
 #[tokio::test]
 async fn loss_that_is_accepted_begins_a_generation_and_is_loud() {
-    let logs = Logs::default();
-    let _guard = logs.listen();
+    let logs = Logs::listen();
     let mut server = Server::start(Kind::Redis7, Settings::default());
     let accepting = Options { on_loss: OnLoss::Accept, ..options(2) };
     let stores = open_several(2, &server.url(), &accepting).await;
