@@ -1,8 +1,5 @@
 //! Good weather and much contention: four sidecars and 64 clients, on one subject and on many.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use genquota::domain::ledger::{Answer, State};
 use genquota::store::Urgency;
 use tokio::task::JoinSet;
@@ -11,7 +8,7 @@ use crate::books::Books;
 use crate::fixtures;
 use crate::history;
 use crate::lab::{Kind, Server, Settings};
-use crate::load::{Call, Load, Plan, check_answers, deliver};
+use crate::load::{Call, Load, Plan, Progress, check_answers, deliver};
 use crate::sidecars::{open_several, options, seed};
 
 const SIDECARS: usize = 4;
@@ -21,10 +18,10 @@ const CLIENTS: usize = 64;
 async fn race(subjects: usize, limit: i64, partitions: u32) -> (Server, Vec<Call>) {
     let server = Server::start(Kind::Redis7, Settings::default());
     let stores = open_several(SIDECARS, &server.url(), &options(partitions)).await;
-    let over = Arc::new(AtomicBool::new(false));
+    let progress = Progress::default();
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        let (stores, over) = (stores.clone(), over.clone());
+        let (stores, progress) = (stores.clone(), progress.clone());
         clients.spawn(async move {
             let mut calls = Vec::new();
             let mut left: Vec<String> = (0..subjects).map(|subject| format!("s{}", (subject + client) % subjects)).collect();
@@ -32,12 +29,12 @@ async fn race(subjects: usize, limit: i64, partitions: u32) -> (Server, Vec<Call
                 let Some(subject) = left.first().cloned() else { break };
                 let id = format!("r{client}-{number}");
                 let hold = fixtures::reserve(&subject, &id, fixtures::take(1, limit));
-                calls.push(deliver(&stores, (client + number) % SIDECARS, hold, Urgency::Reserve, &over).await);
+                calls.push(deliver(&stores, (client + number) % SIDECARS, hold, Urgency::Reserve, &progress).await);
                 if !matches!(calls.last().unwrap().answer(), Some(Answer::Done(_))) {
                     left.remove(0);
                 } else if number % 2 == 0 {
                     let commit = fixtures::commit(&subject, &id, 1, fixtures::take(1, limit));
-                    calls.push(deliver(&stores, (client + number + 1) % SIDECARS, commit, Urgency::Settle, &over).await);
+                    calls.push(deliver(&stores, (client + number + 1) % SIDECARS, commit, Urgency::Settle, &progress).await);
                 }
             }
             calls

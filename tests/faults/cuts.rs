@@ -2,7 +2,6 @@
 //! have each call once.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -14,7 +13,7 @@ use crate::books::Books;
 use crate::fixtures;
 use crate::history;
 use crate::lab::{Direction, Fault, Kind, Proxy, Server, Settings};
-use crate::load::{Call, Load, Plan, check_answers, deliver, troubled};
+use crate::load::{Call, Load, Plan, Progress, check_answers, deliver, troubled};
 use crate::sidecars::{open, options, seed};
 
 /// Between two places of a cut: each place costs a connection. The ends are looked at byte by byte.
@@ -83,7 +82,7 @@ impl Bench {
     }
 
     async fn send(&mut self, transaction: Transaction, urgency: Urgency) -> Call {
-        let call = deliver(std::slice::from_ref(&self.store), 0, transaction, urgency, &AtomicBool::new(false)).await;
+        let call = deliver(std::slice::from_ref(&self.store), 0, transaction, urgency, &Progress::default()).await;
         assert!(call.slowest < CALL_MAX, "{call:?}");
         self.calls.push(call.clone());
         call

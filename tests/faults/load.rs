@@ -100,22 +100,40 @@ impl Call {
     }
 }
 
+/// How far the clients of a test are. Clones are of the same test.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    /// Nothing new is to be begun.
+    over: Arc<AtomicBool>,
+    /// Deliveries, answered or not.
+    delivered: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
+}
+
 /// Delivers a call until it is answered, until its data are lost, or until `over` and some time more.
-pub(crate) async fn deliver(stores: &[Arc<RedisStore>], at: usize, transaction: Transaction, urgency: Urgency, over: &AtomicBool) -> Call {
+pub(crate) async fn deliver(
+    stores: &[Arc<RedisStore>],
+    at: usize,
+    transaction: Transaction,
+    urgency: Urgency,
+    progress: &Progress,
+) -> Call {
     let mut call = Call { store: at, transaction, sent: Instant::now(), answered: None, errors: Vec::new(), slowest: Duration::ZERO };
     let mut over_since = None;
     loop {
         let began = Instant::now();
         let result = stores[at].execute(call.transaction.clone(), urgency).await;
         call.slowest = call.slowest.max(began.elapsed());
+        progress.delivered.fetch_add(1, Ordering::SeqCst);
         match result {
             Ok(answer) => {
+                progress.answered.fetch_add(1, Ordering::SeqCst);
                 call.answered = Some((Instant::now(), answer));
                 return call;
             }
             Err(error) => call.errors.push(error),
         }
-        if over.load(Ordering::SeqCst) {
+        if progress.over.load(Ordering::SeqCst) {
             over_since.get_or_insert_with(Instant::now);
         }
         if call.was_lost() || over_since.is_some_and(|since| since.elapsed() > GIVE_UP_AFTER) {
@@ -128,14 +146,13 @@ pub(crate) async fn deliver(stores: &[Arc<RedisStore>], at: usize, transaction: 
 /// Clients at work.
 pub(crate) struct Load {
     tasks: JoinSet<Vec<Call>>,
-    over: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
+    progress: Progress,
 }
 
 impl Load {
     pub(crate) fn start(stores: &[Arc<RedisStore>], plan: &Plan) -> Self {
         let mut tasks = JoinSet::new();
-        let (over, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let progress = Progress::default();
         for number in 0..plan.clients {
             let client = Client {
                 number,
@@ -143,24 +160,32 @@ impl Load {
                 random: Rng::with_seed(plan.seed.wrapping_add(number as u64)),
                 plan: plan.clone(),
                 calls: Vec::new(),
-                over: over.clone(),
-                answered: answered.clone(),
+                progress: progress.clone(),
             };
             tasks.spawn(client.work());
         }
-        Self { tasks, over, answered }
+        Self { tasks, progress }
     }
 
     /// Waits for so many answers more, or until every client has stopped, because the data are lost.
     pub(crate) async fn answered(&self, more: usize) {
-        let target = self.answered.load(Ordering::SeqCst) + more;
-        let is_over = || self.answered.load(Ordering::SeqCst) >= target || Arc::strong_count(&self.answered) == 1;
-        until("answers", async || is_over().then_some(())).await;
+        self.wait("answers", &self.progress.answered, more).await;
+    }
+
+    /// Waits for so many deliveries more, also of what is refused all the time.
+    pub(crate) async fn delivered(&self, more: usize) {
+        self.wait("deliveries", &self.progress.delivered, more).await;
+    }
+
+    async fn wait(&self, what: &str, count: &AtomicUsize, more: usize) {
+        let target = count.load(Ordering::SeqCst) + more;
+        let have_stopped = || Arc::strong_count(&self.progress.over) == 1;
+        until(what, async || (count.load(Ordering::SeqCst) >= target || have_stopped()).then_some(())).await;
     }
 
     /// Waits until all calls have ended, after the one that each client is at.
     pub(crate) async fn end(mut self) -> Vec<Call> {
-        self.over.store(true, Ordering::SeqCst);
+        self.progress.over.store(true, Ordering::SeqCst);
         let mut calls = Vec::new();
         while let Some(done) = self.tasks.join_next().await {
             calls.extend(done.unwrap());
@@ -184,14 +209,13 @@ struct Client {
     random: Rng,
     plan: Plan,
     calls: Vec<Call>,
-    over: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
+    progress: Progress,
 }
 
 impl Client {
     async fn work(mut self) -> Vec<Call> {
         for number in 0.. {
-            if self.over.load(Ordering::SeqCst) || !self.play(number).await {
+            if self.progress.over.load(Ordering::SeqCst) || !self.play(number).await {
                 break;
             }
         }
@@ -219,12 +243,8 @@ impl Client {
     /// `None`: its data are lost.
     async fn call(&mut self, transaction: Transaction, urgency: Urgency) -> Option<Call> {
         let store = (self.number + self.calls.len()) % self.stores.len();
-        let call = deliver(&self.stores, store, transaction, urgency, &self.over).await;
-        let known = call.answered.is_some();
+        let call = deliver(&self.stores, store, transaction, urgency, &self.progress).await;
         self.calls.push(call.clone());
-        if known {
-            self.answered.fetch_add(1, Ordering::SeqCst);
-        }
         (!call.was_lost()).then_some(call)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -14,7 +13,7 @@ use crate::books::Books;
 use crate::fixtures;
 use crate::history;
 use crate::lab::{Aof, Kind, Server, Settings};
-use crate::load::{Call, Load, Plan, check_answers, check_or_lost, deliver, troubled};
+use crate::load::{Call, Load, Plan, Progress, check_answers, check_or_lost, deliver, troubled};
 use crate::logs::Logs;
 use crate::sidecars::{INSTANCE, link, open_several, options, seed, until};
 
@@ -28,7 +27,7 @@ async fn ask_all(stores: &[Arc<RedisStore>], subjects: usize, name: &str) -> Vec
     for at in 0..stores.len() {
         for subject in 0..subjects {
             let hold = fixtures::reserve(&format!("s{subject}"), &format!("{name}-{at}"), fixtures::take(1, 1_000_000_000));
-            calls.push(deliver(stores, at, hold, Urgency::Reserve, &AtomicBool::new(false)).await);
+            calls.push(deliver(stores, at, hold, Urgency::Reserve, &Progress::default()).await);
         }
     }
     calls

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use genquota::store::redis::{Options, RedisStore};
+use genquota::store::redis::RedisStore;
 use genquota::store::{Store as _, Urgency};
 use jiff::SignedDuration;
 
@@ -14,7 +13,7 @@ use crate::books::Books;
 use crate::fixtures;
 use crate::history;
 use crate::lab::{Cluster, Kind, Sentinels, Server, Settings, slot_of};
-use crate::load::{Call, Load, Plan, check_answers, check_or_lost, deliver, troubled};
+use crate::load::{Call, Load, Plan, Progress, check_answers, check_or_lost, deliver, troubled};
 use crate::sidecars::{INSTANCE, open_several, options, seed, until};
 
 const SIDECARS: usize = 4;
@@ -34,13 +33,19 @@ async fn ask_all(stores: &[Arc<RedisStore>], at: usize, subjects: usize, name: &
     let mut calls = Vec::new();
     for subject in 0..subjects {
         let hold = fixtures::reserve(&format!("s{subject}"), &format!("{name}-{at}"), fixtures::take(1, 1_000_000_000));
-        calls.push(deliver(stores, at, hold, Urgency::Reserve, &AtomicBool::new(false)).await);
+        calls.push(deliver(stores, at, hold, Urgency::Reserve, &Progress::default()).await);
     }
     calls
 }
 
 /// What must be true afterwards, whether or not something was lost. Tells how much was.
-async fn check(stores: &[Arc<RedisStore>], servers: impl Fn() -> Vec<usize>, of: impl Fn(usize) -> Books, plan: &Plan, calls: &[Call]) -> usize {
+async fn check(
+    stores: &[Arc<RedisStore>],
+    servers: impl Fn() -> Vec<usize>,
+    of: impl Fn(usize) -> Books,
+    plan: &Plan,
+    calls: &[Call],
+) -> usize {
     let read = || servers().into_iter().map(&of).next().unwrap();
     let books = read();
     books.audit(plan.limit_of());
@@ -165,7 +170,7 @@ async fn cluster_replaces_a_killed_primary_under_load_and_other_shards_go_on() {
 async fn replica_that_lags_takes_over_in_a_cluster_and_the_loss_is_told() {
     let mut cluster = Cluster::start(Kind::Redis7, 3, 1);
     // A single partition, so that all is in one slot.
-    let stores = open_several(2, &cluster.url(), &Options { ..options(1) }).await;
+    let stores = open_several(2, &cluster.url(), &options(1)).await;
     let plan = plan();
     let load = Load::start(&stores, &plan);
     load.answered(300).await;
@@ -175,7 +180,7 @@ async fn replica_that_lags_takes_over_in_a_cluster_and_the_loss_is_told() {
     cut_off(cluster.node(primary), cluster.node(primary + 3));
     let unheard = ask_all(&stores, 0, 3, "unheard").await;
     assert!(unheard.iter().all(|call| call.accepted().is_some()));
-    cluster.kill_primary_of(hit);
+    cluster.node_mut(primary).kill();
     cluster.node(primary + 3).resume();
     let heir = cluster.wait_for_failover(hit, primary).await;
     // Both go on at once: the second has gone past the numbers that the first knows before the first asks for anything.
@@ -200,7 +205,7 @@ async fn slots_that_move_under_load_lose_and_double_nothing() {
     load.answered(500).await;
     for partition in 0..3 {
         let from = cluster.primary_of(slot(partition)).unwrap();
-        let moved = cluster.migrate_slot(slot(partition), (from + 1) % 3, async |_| load.answered(5).await).await;
+        let moved = cluster.migrate_slot(slot(partition), (from + 1) % 3, async |_| load.delivered(20).await).await;
         println!("{moved} keys moved");
         load.answered(100).await;
     }
