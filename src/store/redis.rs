@@ -159,6 +159,16 @@ pub enum OpenError {
         "the store has lost the ledger: {0}\nhint: restore it, or accept the loss with `genquota store accept-loss`; counting then goes on from what is there"
     )]
     Lost(String),
+    #[error(
+        "the store has lost the ledger: {known} is not there any more\nhint: restore it, or accept the loss with `genquota store accept-loss --ledger {known}`; \
+         counting then begins anew"
+    )]
+    Gone { known: String },
+    #[error(
+        "the store holds another ledger: {found} instead of {known}\nhint: is it the right server and instance? If this ledger takes the place of the other, \
+         whose data are lost, say so: `genquota store accept-loss --ledger {known}`"
+    )]
+    Foreign { found: String, known: String },
 }
 
 impl From<Trouble> for OpenError {
@@ -409,7 +419,7 @@ impl Texts {
 async fn genesis(link: &Link, keys: &Keys, options: &Options) -> Result<(Identity, bool), OpenError> {
     if guard::read_genesis(link, keys).await?.is_none() {
         if let Some(known) = &options.known {
-            return Err(OpenError::Lost(format!("ledger {known} is not there any more")));
+            return Err(OpenError::Gone { known: known.clone() });
         }
         if let Some(partition) = guard::positions(link, keys).await?.iter().position(Option::is_some) {
             return Err(OpenError::Lost(format!("its genesis is gone, and partition {partition} is still there")));
@@ -431,8 +441,9 @@ async fn genesis(link: &Link, keys: &Keys, options: &Options) -> Result<(Identit
     if found.partitions != options.partitions {
         return Err(OpenError::Partitions { found: found.partitions, asked: options.partitions });
     }
-    if options.known.as_ref().is_some_and(|known| *known != found.id.to_string() && !accepted.iter().any(|id| *known == id.to_string())) {
-        return Err(OpenError::Lost(format!("it is ledger {} now", found.id)));
+    let is_known = |known: &String| accepted.iter().chain([&found.id]).any(|id| *known == id.to_string());
+    if let Some(known) = options.known.as_ref().filter(|known| !is_known(known)) {
+        return Err(OpenError::Foreign { found: found.id.to_string(), known: known.clone() });
     }
     Ok((found, ready))
 }

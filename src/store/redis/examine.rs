@@ -102,6 +102,7 @@ pub async fn examine(link: &Link, examined: &Examined) -> Vec<Finding> {
 /// What a ledger cannot do without, and what it may lose: looked at by every store that opens.
 pub(super) async fn fitness(link: &Link) -> Vec<Finding> {
     let mut findings = server::version(link).await;
+    findings.extend(server::mode(link).await);
     findings.extend(server::policy(link).await);
     findings.extend(server::persistence(link).await);
     findings

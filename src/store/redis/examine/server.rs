@@ -63,8 +63,7 @@ fn version_of(info: &Info, why: &'static str) -> Finding {
     };
     let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
     let number = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    let mode = info.get("server_mode").or_else(|| info.get("redis_mode")).unwrap_or("standalone");
-    let found = format!("{name} {version}, {mode}");
+    let found = format!("{name} {version}, {}", mode_of(info));
     match info.get("server_name").filter(|other| valkey.is_none() && *other != "redis") {
         Some(other) => {
             let hint = "use Redis 7.0 or later, or Valkey 8 or later: others are not tested";
@@ -73,6 +72,18 @@ fn version_of(info: &Info, why: &'static str) -> Finding {
         None if number < oldest => Finding::fail("version", found, why, "upgrade to Redis 7.0 or later, or to Valkey 8 or later"),
         None => Finding::ok("version", found, why),
     }
+}
+
+/// A server that is not what its address says.
+pub(super) async fn mode(link: &Link) -> Option<Finding> {
+    const WHY: &str = "a node of a cluster serves a part of the keys alone";
+    let nodes = info(link, "server").await.ok().filter(|_| !link.address().is_cluster())?;
+    let (node, _) = nodes.iter().find(|(_, info)| mode_of(info) == "cluster")?;
+    Some(Finding::fail("mode", format!("{node} is a node of a cluster"), WHY, "name the cluster: `redis-cluster://HOST:PORT,...`"))
+}
+
+fn mode_of(info: &Info) -> &str {
+    info.get("server_mode").or_else(|| info.get("redis_mode")).unwrap_or("standalone")
 }
 
 /// What is done when memory is full.
