@@ -208,20 +208,16 @@ impl RedisStore {
             }
         }
         let keys = Keys::new(&options.instance, options.partitions);
-        let (identity, ready) = genesis(&link, &keys, &options).await?;
-        let lineage = Lineage::new(identity);
-        for (partition, found) in guard::positions(&link, &keys).await?.into_iter().enumerate() {
-            let (found, sequence) = match found {
-                None if ready => return Err(OpenError::Lost(format!("partition {partition} is not there any more"))),
-                None => Caller::lay_out(&link, &keys, partition, identity).await?,
-                Some(found) => found,
-            };
-            if found != identity.to_string() {
-                return Err(OpenError::Lost(format!("partition {partition} is of {found}, the ledger is {identity}")));
+        let lineage = match ledger(&link, &keys, &options).await {
+            Err(error @ (OpenError::Lost(_) | OpenError::Gone { .. })) if options.on_loss == OnLoss::Accept => {
+                let known = options.known.as_ref().and_then(|known| known.parse().ok());
+                let loss = Loss::examine(&link, &options.instance, options.partitions, known).await?;
+                loss.accept(&link).await?;
+                tracing::error!(%error, ledger = loss.ledger(), generation = loss.generation(), "the store's loss is accepted, as configured");
+                ledger(&link, &keys, &options).await?
             }
-            lineage.seen(partition, identity.generation, sequence, 0);
-        }
-        link.call(redis::cmd("HSET").arg(keys.genesis()).arg("ready").arg(1)).await.map_err(Trouble::from)?;
+            lineage => lineage?,
+        };
         let epoch = match *link.state().borrow() {
             LinkState::Up { epoch } => epoch,
             LinkState::Down { .. } => 0,
@@ -412,6 +408,25 @@ impl Texts {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CatalogVersion, Arc<str>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Finds the ledger, or lays it out, and sees how far each partition is.
+async fn ledger(link: &Link, keys: &Keys, options: &Options) -> Result<Lineage, OpenError> {
+    let (identity, ready) = genesis(link, keys, options).await?;
+    let lineage = Lineage::new(identity);
+    for (partition, found) in guard::positions(link, keys).await?.into_iter().enumerate() {
+        let (found, sequence) = match found {
+            None if ready => return Err(OpenError::Lost(format!("partition {partition} is not there any more"))),
+            None => Caller::lay_out(link, keys, partition, identity).await?,
+            Some(found) => found,
+        };
+        if found != identity.to_string() {
+            return Err(OpenError::Lost(format!("partition {partition} is of {found}, the ledger is {identity}")));
+        }
+        lineage.seen(partition, identity.generation, sequence, 0);
+    }
+    link.call(redis::cmd("HSET").arg(keys.genesis()).arg("ready").arg(1)).await.map_err(Trouble::from)?;
+    Ok(lineage)
 }
 
 /// The identity to work under, and whether every partition was laid out under it: the one that is there, or a new one where there never

@@ -1,7 +1,7 @@
 //! A server that lost the ledger: everything stops until that is accepted, and then everyone goes on under one ledger.
 
-use genquota::store::StoreError;
-use genquota::store::redis::{OpenError, Options};
+use genquota::store::redis::{OnLoss, OpenError, Options};
+use genquota::store::{Store as _, StoreError};
 
 use crate::harness::{ask, code, open, options, run, stderr, stdout, until};
 use crate::lab::{Aof, Cluster, Kind, Server, Settings};
@@ -112,6 +112,27 @@ async fn a_shard_that_came_back_empty_stops_its_part_until_that_is_accepted() {
     assert_eq!((told["ledger"].as_str(), told["generation"].as_u64()), (Some(known.as_str()), Some(2)), "{told}");
     assert!(told["facts"].to_string().contains("partitions are gone"), "{told}");
     until(&store, "service", Result::is_ok).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_accepted_at_the_start_and_later_where_that_is_configured() {
+    let mut server = Server::start(Kind::Redis7, Settings::default());
+    let accepting = Options { on_loss: OnLoss::Accept, ..options() };
+    let store = open(&server.url(), accepting.clone()).await.unwrap();
+    let known = store.identity();
+    server.kill();
+    server.restart();
+    until(&store, "service", Result::is_ok).await.unwrap();
+    assert_eq!(store.identity(), known);
+    store.close().await;
+    server.kill();
+    server.restart();
+    let again = open(&server.url(), Options { known: Some(known.clone()), ..accepting.clone() }).await.unwrap();
+    ask(&again).await.unwrap();
+    assert_eq!(again.identity(), known);
+    // A server of somebody else is no loss.
+    let stranger = Options { known: Some("0193b2c4-7d1e-7000-8000-000000000000".to_owned()), ..accepting };
+    assert!(matches!(open(&server.url(), stranger).await, Err(OpenError::Foreign { .. })));
 }
 
 #[test]
