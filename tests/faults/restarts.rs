@@ -102,7 +102,7 @@ async fn server_that_forgot_everything_decides_nothing(forget: impl FnOnce(&mut 
     // Nobody who starts anew and knew it takes it for a new ledger; nobody who did not know it can tell.
     let known = Options { known: Some(stores[0].identity()), ..options(4) };
     let refused = RedisStore::open(link(&server.url()).await, known).await.err();
-    assert!(matches!(refused, Some(OpenError::Lost(_))), "{refused:?}");
+    assert!(matches!(refused, Some(OpenError::Gone { .. })), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
