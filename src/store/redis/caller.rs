@@ -53,6 +53,9 @@ pub(super) enum Trouble {
     /// Certainly not carried out; a repeat may help.
     #[error("{0}")]
     NotApplied(String),
+    /// Nothing was sent, because who keeps this partition is not reached. The connection to it will be a new one.
+    #[error("{0}")]
+    Away(String),
     /// Certainly not carried out, and a repeat will not help before somebody acts.
     #[error("{0}")]
     Refused(String),
@@ -78,6 +81,7 @@ impl From<Trouble> for StoreError {
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::NotApplied { ref code, .. } if code == Failure::DOWN => Self::Away(failure.to_string()),
             Failure::NotApplied { retry: true, .. } => Self::NotApplied(failure.to_string()),
             Failure::NotApplied { .. } | Failure::NoScript => Self::Refused(failure.to_string()),
             Failure::Unknown { .. } => Self::Unknown(failure.to_string()),
@@ -99,7 +103,9 @@ impl Caller {
                     sweeps += 1;
                 }
                 Ok(reply) => return Ok(reply),
-                Err(Trouble::NotApplied(_) | Trouble::Unknown(_)) if !repeated && self.is_back().await => repeated = true,
+                Err(Trouble::NotApplied(_) | Trouble::Away(_) | Trouble::Unknown(_)) if !repeated && self.is_back(partition).await => {
+                    repeated = true;
+                }
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -274,11 +280,10 @@ impl Caller {
         }
     }
 
-    /// Waits for the connection, as long as a caller may be kept waiting.
-    async fn is_back(&self) -> bool {
-        let mut state = self.link.state();
-        let up = state.wait_for(|state| matches!(state, LinkState::Up { .. }));
-        matches!(tokio::time::timeout(self.patience, up).await, Ok(Ok(_)))
+    /// Waits for the connection to who keeps a partition, as long as a caller may be kept waiting.
+    async fn is_back(&self, partition: usize) -> bool {
+        let up = self.link.wait_until_up(self.keys.partition(partition).meta.as_bytes());
+        matches!(tokio::time::timeout(self.patience, up).await, Ok(true))
     }
 
     /// Nothing is asked on a new connection before it is known to lead to the ledger that was seen.
