@@ -10,3 +10,4 @@ mod fate;
 mod harness;
 mod lone;
 mod sentinel;
+mod store;

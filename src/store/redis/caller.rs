@@ -56,6 +56,9 @@ pub(super) enum Trouble {
     /// Certainly not carried out; a repeat may help.
     #[error("{0}")]
     NotApplied(String),
+    /// Nothing was sent, because who keeps this partition is not reached. The connection to it will be a new one.
+    #[error("{0}")]
+    Away(String),
     /// Certainly not carried out, and a repeat will not help before somebody acts.
     #[error("{0}")]
     Refused(String),
@@ -81,6 +84,7 @@ impl From<Trouble> for StoreError {
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::NotApplied { ref code, .. } if code == Failure::DOWN => Self::Away(failure.to_string()),
             Failure::NotApplied { retry: true, .. } => Self::NotApplied(failure.to_string()),
             Failure::NotApplied { .. } | Failure::NoScript => Self::Refused(failure.to_string()),
             Failure::Unknown { .. } => Self::Unknown(failure.to_string()),
@@ -102,9 +106,9 @@ impl Caller {
                     sweeps += 1;
                 }
                 Ok(reply) => return Ok(reply),
-                Err(trouble @ (Trouble::NotApplied(_) | Trouble::Unknown(_))) => {
+                Err(trouble @ (Trouble::NotApplied(_) | Trouble::Away(_) | Trouble::Unknown(_))) => {
                     let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
-                    if !self.is_back(until).await {
+                    if !self.is_back(partition, until).await {
                         return Err(trouble);
                     }
                 }
@@ -282,13 +286,12 @@ impl Caller {
         }
     }
 
-    /// Waits for the connection, and a moment in any case: one that has just broken may still count as up, and a slot that moves or a server
-    /// that loads needs one too.
-    async fn is_back(&self, until: Instant) -> bool {
-        let mut state = self.link.state();
+    /// Waits for the connection to who keeps a partition, and a moment in any case: one that has just broken may still count as up, and a
+    /// slot that moves or a server that loads needs one too.
+    async fn is_back(&self, partition: usize, until: Instant) -> bool {
         let back = async {
             tokio::time::sleep(REPEAT_AFTER).await;
-            state.wait_for(|state| matches!(state, LinkState::Up { .. })).await.is_ok()
+            self.link.wait_until_up(self.keys.partition(partition).meta.as_bytes()).await
         };
         tokio::time::timeout_at(until, back).await.unwrap_or(false)
     }

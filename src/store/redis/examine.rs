@@ -114,18 +114,42 @@ async fn properties(link: &Link) -> Vec<Finding> {
     findings
 }
 
-/// Why no decision may be left to a server that was fit before: it may evict keys, or stop the script half way. None where it could not be
-/// examined.
-pub(super) async fn unfit(link: &Link, keys: &Keys, replicas: u32) -> Option<String> {
-    let mut findings = server::policy(link).await;
-    findings.extend(access::forbidden(link, keys, replicas).await);
-    findings.into_iter().find(|finding| finding.verdict == Verdict::Fail).map(|finding| finding.found)
+/// Whether decisions may be left to the servers.
+pub(super) enum Fitness {
+    Fit,
+    /// One may evict keys, or stop the script half way.
+    Unfit(String),
+    /// Some could not be asked, and the others are fit.
+    Unknown,
+}
+
+/// Looks again at servers that were fit before. One that is away decides nothing, and does not speak for the others.
+pub(super) async fn still_fit(link: &Link, keys: &Keys, replicas: u32) -> Fitness {
+    let mut fitness = Fitness::Fit;
+    for (node, reply) in link.call_each_primary(redis::cmd("INFO").arg("memory")).await {
+        let Ok(info) = reply.and_then(Info::read) else {
+            fitness = Fitness::Unknown;
+            continue;
+        };
+        let finding = server::policy_of(info.get("maxmemory_policy"));
+        if finding.verdict == Verdict::Fail {
+            return Fitness::Unfit(format!("{node}: {}", finding.found));
+        }
+    }
+    let forbidden = access::forbidden(link, keys, replicas).await.into_iter().find(|finding| finding.verdict == Verdict::Fail);
+    forbidden.map_or(fitness, |finding| Fitness::Unfit(finding.found))
 }
 
 /// What a server says of itself, by field.
 struct Info(BTreeMap<String, String>);
 
 impl Info {
+    fn read(value: Value) -> Result<Self, Failure> {
+        let text: String = read(value)?;
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(Self(fields.map(|(field, value)| (field.to_owned(), value.trim_end().to_owned())).collect()))
+    }
+
     fn get(&self, field: &str) -> Option<&str> {
         self.0.get(field).map(String::as_str)
     }
@@ -138,12 +162,7 @@ impl Info {
 /// Of every primary.
 async fn info(link: &Link, section: &str) -> Result<Vec<(String, Info)>, Failure> {
     let replies = link.call_every_primary(redis::cmd("INFO").arg(section)).await?;
-    let parsed = replies.into_iter().map(|(node, value)| {
-        let text: String = read(value)?;
-        let fields = text.lines().filter_map(|line| line.split_once(':'));
-        Ok((node, Info(fields.map(|(field, value)| (field.to_owned(), value.trim_end().to_owned())).collect())))
-    });
-    parsed.collect()
+    replies.into_iter().map(|(node, value)| Ok((node, Info::read(value)?))).collect()
 }
 
 /// Settings of every primary by their names; one that a server does not know, or will not tell, is missing.

@@ -11,13 +11,14 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::caller::{Caller, Trouble, position};
+use super::examine::{self, Fitness};
 use super::keys::Keys;
 use super::lineage::{Identity, NoIdentity};
 use super::link::{Link, LinkState};
 use super::loss::Claims;
 use super::request::Operation;
 use super::script::Flavour;
-use super::{OnLoss, Texts, examine};
+use super::{OnLoss, Texts};
 
 /// How often a fence is looked at again, and a connection that could not be verified.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -26,12 +27,13 @@ const INTERVAL: Duration = Duration::from_millis(250);
 pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, examine_interval: Duration, texts: Arc<Texts>) {
     let mut state = caller.link.state();
     let mut examined = Instant::now();
+    let mut all_told = true;
     loop {
         let now = state.borrow_and_update().clone();
         if let LinkState::Up { epoch } = now {
             let new = *caller.verified.borrow() < epoch;
-            if new || examined.elapsed() >= examine_interval {
-                examine_again(&caller).await;
+            if new || !all_told || examined.elapsed() >= examine_interval {
+                all_told = examine_again(&caller).await;
                 examined = Instant::now();
             }
             if new {
@@ -55,15 +57,21 @@ pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, examine_interval
     }
 }
 
-/// A server that was fit at the start may be set up otherwise since, and another one may have taken its place.
-async fn examine_again(caller: &Caller) {
-    let unfit = examine::unfit(&caller.link, &caller.keys, u32::from(caller.replication.is_some())).await;
+/// A server that was fit at the start may be set up otherwise since, and another one may have taken its place. False: not all told.
+async fn examine_again(caller: &Caller) -> bool {
+    let unfit = match examine::still_fit(&caller.link, &caller.keys, u32::from(caller.replication.is_some())).await {
+        Fitness::Fit => None,
+        Fitness::Unfit(reason) => Some(reason),
+        // What was found before holds until it is found to be otherwise.
+        Fitness::Unknown => return false,
+    };
     let before = caller.unfit.send_replace(unfit.as_deref().map(Arc::from));
     match (unfit, before) {
         (Some(reason), None) => tracing::error!(reason, "the store cannot be trusted; nothing is decided until that is set right"),
         (None, Some(_)) => tracing::warn!("the store is set right again"),
         _ => {}
     }
+    true
 }
 
 /// Asks every partition whether its last change that was seen is still there. Those where it is not are fenced.
@@ -75,7 +83,8 @@ async fn verify(caller: &Caller) -> Result<(), Trouble> {
         }
         let operation = Operation::verify(mark.sequence, mark.time);
         let replies = match caller.call_unverified(partition, Flavour::Always, &[&operation], Vec::new(), true).await {
-            Err(Trouble::Lost(_)) => return Ok(()),
+            // Who is away cannot be asked anything either, and comes back on a connection of a later number.
+            Err(Trouble::Lost(_) | Trouble::Away(_)) => return Ok(()),
             replies => replies?,
         };
         let found = replies.first().and_then(|reply| reply.text(1).ok()).unwrap_or_default();

@@ -71,7 +71,8 @@ pub enum Password {
 /// Where the circuit stands.
 #[derive(Debug, Clone)]
 pub enum LinkState {
-    /// Something can be asked. `epoch` rises with every new connection, and when a server may have other data; so that whoever asks can look where it leads.
+    /// Something can be asked. `epoch` rises with every new connection, and when a server may have other data, so that whoever asks can look
+    /// where it leads.
     Up { epoch: u64 },
     /// Calls fail at once.
     Down { reason: Arc<str> },
@@ -169,6 +170,14 @@ impl Link {
         match &self.topology {
             Topology::Single(line) => line.state(),
             Topology::Cluster(cluster) => cluster.state(),
+        }
+    }
+
+    /// Waits until who serves a key can be asked. False: the link is gone.
+    pub async fn wait_until_up(&self, key: &[u8]) -> bool {
+        match &self.topology {
+            Topology::Single(line) => line.state().wait_for(|state| matches!(state, LinkState::Up { .. })).await.is_ok(),
+            Topology::Cluster(cluster) => cluster.wait_until_up(key).await,
         }
     }
 

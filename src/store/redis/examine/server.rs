@@ -87,9 +87,12 @@ fn mode_of(info: &Info) -> &str {
 }
 
 /// What is done when memory is full.
-pub(super) async fn policy(link: &Link) -> Vec<Finding> {
-    const WHY: &str = "a server that evicts keys deletes accounts and reservations without a word";
-    let of = |policy: Option<&str>| match policy {
+const POLICY_WHY: &str = "a server that evicts keys deletes accounts and reservations without a word";
+
+/// What a server's `maxmemory-policy` means, if it tells it.
+pub(super) fn policy_of(policy: Option<&str>) -> Finding {
+    const WHY: &str = POLICY_WHY;
+    match policy {
         Some("noeviction") => Finding::ok("maxmemory-policy", "noeviction".to_owned(), WHY),
         Some(policy) => {
             let hint = "set it: `CONFIG SET maxmemory-policy noeviction`, and in the server's configuration file";
@@ -99,15 +102,18 @@ pub(super) async fn policy(link: &Link) -> Vec<Finding> {
             let hint = "make sure that `maxmemory-policy` is `noeviction`";
             Finding::warn("maxmemory-policy", "the server does not tell it".to_owned(), WHY, hint)
         }
-    };
+    }
+}
+
+pub(super) async fn policy(link: &Link) -> Vec<Finding> {
     match info(link, "memory").await {
-        Ok(nodes) => merged(nodes.iter().map(|(node, info)| (node.clone(), of(info.get("maxmemory_policy")))).collect()),
+        Ok(nodes) => merged(nodes.iter().map(|(node, info)| (node.clone(), policy_of(info.get("maxmemory_policy")))).collect()),
         Err(forbidden) => match settings(link, "maxmemory-policy").await {
             Ok(nodes) => {
-                let nodes = nodes.iter().map(|(node, found)| (node.clone(), of(found.get("maxmemory-policy").map(String::as_str))));
+                let nodes = nodes.iter().map(|(node, found)| (node.clone(), policy_of(found.get("maxmemory-policy").map(String::as_str))));
                 merged(nodes.collect())
             }
-            Err(_) => vec![Finding::unexamined("maxmemory-policy", &forbidden, WHY)],
+            Err(_) => vec![Finding::unexamined("maxmemory-policy", &forbidden, POLICY_WHY)],
         },
     }
 }

@@ -143,6 +143,20 @@ impl Cluster {
         join_all(nodes.iter().map(|node| async { (node.endpoint.to_string(), node.line.call(command).await) })).await
     }
 
+    pub(super) async fn wait_until_up(&self, key: &[u8]) -> bool {
+        let mut state = self.state.subscribe();
+        loop {
+            state.mark_unchanged();
+            if self.node_for(Some(slot_of(key))).is_ok_and(|node| is_up(&node.line)) {
+                return true;
+            }
+            // A new connection changes the state; a slot that came to a node which is up all along does not.
+            if let Ok(Err(_)) = timeout(LOOK_AGAIN_AFTER, state.changed()).await {
+                return false;
+            }
+        }
+    }
+
     pub(super) fn state(&self) -> watch::Receiver<LinkState> {
         self.state.subscribe()
     }

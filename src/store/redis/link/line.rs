@@ -185,10 +185,13 @@ impl Shared {
     fn up(&self, dialled: Dialled) -> Arc<Live> {
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed) + 1;
         let live = Arc::new(Live::start(dialled, self.dialer.command_timeout));
-        self.set_live(Some(live.clone()));
+        // Nobody gets hold of it before its number is known: who asks must have had the chance to look where it leads.
+        let mut current = self.live.write().unwrap_or_else(PoisonError::into_inner);
         self.state.send_replace(LinkState::Up { epoch });
-        tracing::info!(host = live.host, epoch, "connected to the store");
         (self.on_change)();
+        *current = Some(live.clone());
+        drop(current);
+        tracing::info!(host = live.host, epoch, "connected to the store");
         live
     }
 
