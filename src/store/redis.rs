@@ -200,14 +200,18 @@ struct Texts(Mutex<HashMap<CatalogVersion, Arc<str>>>);
 impl RedisStore {
     /// Opens the ledger of an instance, and lays it out if there is none.
     pub async fn open(link: Arc<Link>, options: Options) -> Result<Self, OpenError> {
-        for finding in examine::fitness(&link).await {
+        let keys = Keys::new(&options.instance, options.partitions);
+        let replicas = match &options.replicas {
+            Replicas::None => 0,
+            Replicas::AtLeast { count, .. } => *count,
+        };
+        for finding in examine::fitness(&link, &keys, replicas).await {
             match finding.verdict {
                 Verdict::Ok => {}
                 Verdict::Warn => tracing::warn!(check = finding.check, found = finding.found, hint = finding.hint, "the store"),
                 Verdict::Fail => return Err(OpenError::Unfit(finding)),
             }
         }
-        let keys = Keys::new(&options.instance, options.partitions);
         let lineage = match ledger(&link, &keys, &options).await {
             Err(error @ (OpenError::Lost(_) | OpenError::Gone { .. })) if options.on_loss == OnLoss::Accept => {
                 let known = options.known.as_ref().and_then(|known| known.parse().ok());

@@ -1,7 +1,7 @@
 //! One call of the script on one partition: its keys, its head, and what may become of it.
 //!
 //! Every call is safe to repeat: a transaction is known again by its id and expected version. So what may have run and was not heard of is
-//! asked once more, under the same id, when the connection is back; after that the caller is told that nobody knows.
+//! asked again, under the same id, when the connection is back; if that takes too long, the caller is told that nobody knows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Time;
 use super::keys::Keys;
@@ -25,6 +26,8 @@ use crate::store::StoreError;
 const HOUR_MICROS: i64 = 3_600_000_000;
 /// Most rounds of sweeping before a decision. Each takes the holds that are due first, 128 of them; a subject with more waits no longer.
 const SWEEPS_MAX: usize = 16;
+/// Between two tries of a call: short beside what a caller waits, long beside what the server needs to refuse all that are in flight.
+const REPEAT_AFTER: Duration = Duration::from_millis(25);
 /// Keys of a partition that every call has.
 const FIXED_KEYS: usize = 3;
 
@@ -87,9 +90,9 @@ impl From<Failure> for Trouble {
 }
 
 impl Caller {
-    /// One operation, with whatever must be swept before it.
+    /// One operation, with whatever must be swept before it. It is asked again for as long as a caller may be kept waiting.
     pub(super) async fn ask(&self, partition: usize, flavour: Flavour, operation: &Operation) -> Result<Reply, Trouble> {
-        let mut repeated = false;
+        let mut until = None;
         let mut sweeps = 0;
         loop {
             match self.one(partition, flavour, operation, sweeps >= SWEEPS_MAX).await {
@@ -99,7 +102,12 @@ impl Caller {
                     sweeps += 1;
                 }
                 Ok(reply) => return Ok(reply),
-                Err(Trouble::NotApplied(_) | Trouble::Unknown(_)) if !repeated && self.is_back().await => repeated = true,
+                Err(trouble @ (Trouble::NotApplied(_) | Trouble::Unknown(_))) => {
+                    let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
+                    if !self.is_back(until).await {
+                        return Err(trouble);
+                    }
+                }
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -274,11 +282,15 @@ impl Caller {
         }
     }
 
-    /// Waits for the connection, as long as a caller may be kept waiting.
-    async fn is_back(&self) -> bool {
+    /// Waits for the connection, and a moment in any case: one that has just broken may still count as up, and a slot that moves or a server
+    /// that loads needs one too.
+    async fn is_back(&self, until: Instant) -> bool {
         let mut state = self.link.state();
-        let up = state.wait_for(|state| matches!(state, LinkState::Up { .. }));
-        matches!(tokio::time::timeout(self.patience, up).await, Ok(Ok(_)))
+        let back = async {
+            tokio::time::sleep(REPEAT_AFTER).await;
+            state.wait_for(|state| matches!(state, LinkState::Up { .. })).await.is_ok()
+        };
+        tokio::time::timeout_at(until, back).await.unwrap_or(false)
     }
 
     /// Nothing is asked on a new connection before it is known to lead to the ledger that was seen.

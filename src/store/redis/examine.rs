@@ -86,7 +86,7 @@ impl Finding {
 pub async fn examine(link: &Link, examined: &Examined) -> Vec<Finding> {
     let keys = Keys::new(&examined.instance, examined.partitions);
     let mut findings = vec![server::round_trip(link, examined.command_timeout).await];
-    findings.extend(fitness(link).await);
+    findings.extend(properties(link).await);
     findings.extend(server::memory(link).await);
     findings.extend(server::replicas(link).await);
     if link.address().is_cluster() {
@@ -100,7 +100,13 @@ pub async fn examine(link: &Link, examined: &Examined) -> Vec<Finding> {
 }
 
 /// What a ledger cannot do without, and what it may lose: looked at by every store that opens.
-pub(super) async fn fitness(link: &Link) -> Vec<Finding> {
+pub(super) async fn fitness(link: &Link, keys: &Keys, replicas: u32) -> Vec<Finding> {
+    let mut findings = properties(link).await;
+    findings.extend(access::forbidden(link, keys, replicas).await);
+    findings
+}
+
+async fn properties(link: &Link) -> Vec<Finding> {
     let mut findings = server::version(link).await;
     findings.extend(server::mode(link).await);
     findings.extend(server::policy(link).await);
@@ -108,9 +114,12 @@ pub(super) async fn fitness(link: &Link) -> Vec<Finding> {
     findings
 }
 
-/// Why no decision may be left to a server that was fit before: it may evict keys. None where it could not be examined.
-pub(super) async fn unfit(link: &Link) -> Option<String> {
-    server::policy(link).await.into_iter().find(|finding| finding.verdict == Verdict::Fail).map(|finding| finding.found)
+/// Why no decision may be left to a server that was fit before: it may evict keys, or stop the script half way. None where it could not be
+/// examined.
+pub(super) async fn unfit(link: &Link, keys: &Keys, replicas: u32) -> Option<String> {
+    let mut findings = server::policy(link).await;
+    findings.extend(access::forbidden(link, keys, replicas).await);
+    findings.into_iter().find(|finding| finding.verdict == Verdict::Fail).map(|finding| finding.found)
 }
 
 /// What a server says of itself, by field.

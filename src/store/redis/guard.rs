@@ -57,7 +57,7 @@ pub(super) async fn guard(caller: Arc<Caller>, on_loss: OnLoss, examine_interval
 
 /// A server that was fit at the start may be set up otherwise since, and another one may have taken its place.
 async fn examine_again(caller: &Caller) {
-    let unfit = examine::unfit(&caller.link).await;
+    let unfit = examine::unfit(&caller.link, &caller.keys, u32::from(caller.replication.is_some())).await;
     let before = caller.unfit.send_replace(unfit.as_deref().map(Arc::from));
     match (unfit, before) {
         (Some(reason), None) => tracing::error!(reason, "the store cannot be trusted; nothing is decided until that is set right"),

@@ -49,6 +49,9 @@ const REPLICATED: &[&str] = &["SET % v", "GET %", "WAIT 1 1"];
 /// What makes the store see more, and that it can do without.
 const WELCOME: &[&str] = &["CONFIG GET maxmemory-policy"];
 
+/// Of the commands.
+const WHY: &str = "a command that is not allowed fails when it is needed, and leaves what came before it";
+
 pub(super) async fn script(link: &Link) -> Finding {
     const WHY: &str = "every decision is one call of a script";
     match link.call_every_primary(redis::cmd("EVAL").arg(SCRIPT).arg(0)).await {
@@ -64,36 +67,48 @@ pub(super) async fn script(link: &Link) -> Finding {
 }
 
 pub(super) async fn commands(link: &Link, keys: &Keys, replicas: u32) -> Vec<Finding> {
-    const WHY: &str = "a command that is not allowed fails when it is needed";
-    let key = &keys.partition(0).meta;
-    let missing = async |commands: &[&str]| -> Result<Vec<String>, Failure> {
-        let arguments: Vec<String> = commands.iter().map(|command| command.replace('%', key)).collect();
-        let replies = link.call_every_primary(redis::cmd("EVAL").arg(MAY).arg(0).arg(arguments)).await?;
-        let mut missing = Vec::new();
-        for (_, value) in replies {
-            missing.extend(read::<Vec<String>>(value)?);
-        }
-        missing.sort_unstable();
-        missing.dedup();
-        Ok(missing)
-    };
-    let needed = [COMMANDS, if replicas > 0 { REPLICATED } else { &[] }].concat();
-    match (missing(&needed).await, missing(WELCOME).await) {
+    match (missing(link, keys, &needed(replicas)).await, missing(link, keys, WELCOME).await) {
         // What keeps it from running was told of the script itself.
         (Err(failure), _) => vec![Finding::unexamined("access", &failure, WHY)],
-        (Ok(needed), _) if !needed.is_empty() => {
-            let names: Vec<String> = needed.iter().map(|command| first_word(command).to_lowercase()).collect();
-            let allow: Vec<String> = names.iter().map(|name| format!("+{name}")).collect();
-            let pattern = format!("{{gq{}*", keys.instance());
-            let hint = format!("allow the user the commands and the keys: `ACL SETUSER USER {} ~{pattern}`", allow.join(" "));
-            vec![Finding::fail("access", format!("not allowed: {}", names.join(", ")), WHY, &hint)]
-        }
+        (Ok(needed), _) if !needed.is_empty() => vec![not_allowed(keys, &needed)],
         (Ok(_), Ok(welcome)) if !welcome.is_empty() => {
             let hint = "allow it if you can: `ACL SETUSER USER +config|get`";
             vec![Finding::warn("access", "all that is needed; not allowed, and useful: CONFIG GET".to_owned(), WHY, hint)]
         }
         (Ok(_), _) => vec![Finding::ok("access", "all that is needed is allowed".to_owned(), WHY)],
     }
+}
+
+/// What this user may certainly not do, and has to: a script that is stopped half way leaves its work half done.
+pub(super) async fn forbidden(link: &Link, keys: &Keys, replicas: u32) -> Option<Finding> {
+    let missing = missing(link, keys, &needed(replicas)).await.ok()?;
+    (!missing.is_empty()).then(|| not_allowed(keys, &missing))
+}
+
+fn needed(replicas: u32) -> Vec<&'static str> {
+    [COMMANDS, if replicas > 0 { REPLICATED } else { &[] }].concat()
+}
+
+/// Those of the commands that one of the primaries would refuse.
+async fn missing(link: &Link, keys: &Keys, commands: &[&str]) -> Result<Vec<String>, Failure> {
+    let key = &keys.partition(0).meta;
+    let arguments: Vec<String> = commands.iter().map(|command| command.replace('%', key)).collect();
+    let replies = link.call_every_primary(redis::cmd("EVAL").arg(MAY).arg(0).arg(arguments)).await?;
+    let mut missing = Vec::new();
+    for (_, value) in replies {
+        missing.extend(read::<Vec<String>>(value)?);
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    Ok(missing)
+}
+
+fn not_allowed(keys: &Keys, commands: &[String]) -> Finding {
+    let names: Vec<String> = commands.iter().map(|command| first_word(command).to_lowercase()).collect();
+    let allow: Vec<String> = names.iter().map(|name| format!("+{name}")).collect();
+    let pattern = format!("{{gq{}*", keys.instance());
+    let hint = format!("allow the user the commands and the keys: `ACL SETUSER USER {} ~{pattern}`", allow.join(" "));
+    Finding::fail("access", format!("not allowed: {}", names.join(", ")), WHY, &hint)
 }
 
 fn first_word(command: &str) -> &str {
