@@ -182,7 +182,7 @@ async fn password_that_changes_under_load_is_read_anew() {
     for command in [&["CONFIG", "SET", "requirepass", "second"][..], &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]] {
         administrator.ask(command).unwrap();
     }
-    let is_down = |state: &LinkState| matches!(state, LinkState::Down { reason } if reason.contains("redis.password"));
+    let is_down = |state: &LinkState| matches!(state, LinkState::Down { reason } if reason.contains("refuses the login"));
     tokio::time::timeout(crate::lab::PATIENCE, link.state().wait_for(is_down)).await.unwrap().unwrap();
     // Those who hold the old one are kept out, and try on in bounded steps.
     let before = std::time::Instant::now();
