@@ -89,7 +89,15 @@ async fn create_subject(channel: Channel) {
     let mut subjects = SubjectServiceClient::new(channel);
     let subject = SUBJECT.to_owned();
     subjects.create_subject(v1::CreateSubjectRequest { subject: subject.clone(), ..Default::default() }).await.unwrap();
-    let subscribe = v1::SubscribeRequest { subject, request_id: "subscribe".to_owned(), plan: "wide".to_owned(), ..Default::default() };
+    // Long ago: to a clock that is behind there must be a plan too.
+    let start = std::time::SystemTime::now() - Duration::from_secs(90 * 86_400);
+    let subscribe = v1::SubscribeRequest {
+        subject,
+        request_id: "subscribe".to_owned(),
+        plan: "wide".to_owned(),
+        start_time: Some(start.into()),
+        ..Default::default()
+    };
     subjects.subscribe(subscribe).await.unwrap();
 }
 
