@@ -18,6 +18,7 @@ mod sidecars;
 mod contention;
 mod cuts;
 mod failover;
+mod process;
 mod proxy;
 mod refusals;
 mod restarts;
