@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub(in crate::store) use self::number::Numbers;
+pub(in crate::store) use self::number::{Numbers, Unnumbered};
 pub use self::read::Reader;
 pub(in crate::store) use self::write::Extent;
 pub use self::write::{Description, Writer};

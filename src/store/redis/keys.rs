@@ -65,6 +65,18 @@ impl Keys {
         format!("{{gq{}}}mark", self.instance)
     }
 
+    /// What every key of every partition matches.
+    pub(super) fn pattern(&self) -> String {
+        format!("{{gq{}:*", self.instance)
+    }
+
+    /// The partition of a key, and what follows its tag; `None` for a key of something else.
+    pub(super) fn taken_apart<'k>(&self, key: &'k str) -> Option<(usize, &'k str)> {
+        let (number, rest) = key.strip_prefix("{gq")?.strip_prefix(&*self.instance)?.strip_prefix(':')?.split_once('}')?;
+        let number = number.parse().ok().filter(|number| *number < self.partitions.len())?;
+        Some((number, rest))
+    }
+
     pub(super) fn count(&self) -> usize {
         self.partitions.len()
     }

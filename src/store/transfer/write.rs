@@ -47,6 +47,11 @@ impl<'w> Writer<'w> {
         Self { out, description, progress, sum: Sha256::new(), counts: Counts::default() }
     }
 
+    /// Tells what is done before anything can be written.
+    pub(in crate::store) fn begin(&self, what: &str) {
+        self.progress.begin(what, None);
+    }
+
     pub(in crate::store) fn header(&mut self, extent: Extent) -> Result<(), TransferError> {
         let Description { instance, program, time } = self.description.clone();
         let Extent { source, last_sequence, last_time, lines } = extent;
