@@ -111,7 +111,7 @@ pub struct Counts {
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     #[error("cannot read or write the file: {0}")]
-    File(#[source] io::Error),
+    File(io::Error),
     #[error("line {line}: {problem}")]
     Line { line: u64, problem: String },
     #[error("the file has format {found}, and this program knows {FORMAT}\nhint: run the version of the program that wrote it")]
