@@ -31,7 +31,7 @@ pub async fn live(store: &Live, clock: &ManualClock, subjects: usize) {
     for round in 0..ROUNDS {
         for number in 0..subjects {
             // Some things happen in one and the same moment, others do not.
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 clock.advance(SignedDuration::from_millis(250));
             }
             one(store.store(), number, round).await;
@@ -45,11 +45,11 @@ pub async fn live(store: &Live, clock: &ManualClock, subjects: usize) {
 
 async fn one(store: &dyn Store, number: usize, round: usize) {
     let (name, id) = (name(number), format!("r{round}"));
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         done(store, describe(&name, round as u64)).await;
     }
     let mut asked = take(50 + i64::try_from(number).unwrap(), 1_000_000);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         asked.caps = vec![cap("hourly", 100)];
     }
     done(store, with_cost(reserve(&name, &id, asked), number, round)).await;
@@ -82,8 +82,8 @@ fn with_cost(mut transaction: Transaction, number: usize, round: usize) -> Trans
     detail.planned_target = Some(target("fast"));
     detail.labels = [("team", "blue"), ("app", "studio"), ("zone", "ü \"x\"\n|")].map(|(key, value)| (key.into(), value.into())).into();
     let attempt = &mut detail.attempts[0];
-    attempt.target = Some(target(if number % 4 == 0 { "fine" } else { "fast" }));
-    attempt.tier = (round % 2 == 0).then(|| TierId::new("premium").unwrap());
+    attempt.target = Some(target(if number.is_multiple_of(4) { "fine" } else { "fast" }));
+    attempt.tier = round.is_multiple_of(2).then(|| TierId::new("premium").unwrap());
     attempt.planned_cost = Some(micros(40));
     attempt.cost = micros(40 + i64::try_from(number).unwrap());
     if step.expected != Expected::Absent {

@@ -106,3 +106,29 @@ async fn a_sidecar_on_the_empty_target_decides_nothing_until_the_import_has_ende
     let last: u64 = told(&file).iter().filter(|line| line.starts_with("{\"event\"")).count() as u64;
     assert_eq!(row.unwrap().unwrap().sequence, last + 1);
 }
+
+/// Each partition is told the number of the last event of all, which only one of them has.
+#[tokio::test]
+async fn a_sidecar_that_connects_anew_after_an_import_still_knows_the_ledger() {
+    let file = file(3).await;
+    let server = server();
+    imported(&mut archive(&server.url(), 4).await, &file).await.unwrap();
+    let clock = Arc::new(ManualClock::at(start() + jiff::SignedDuration::from_hours(31)));
+    let store = redis(&server.url(), 4, &clock).await;
+    for round in 0..2 {
+        // Before anything has happened under it, and after.
+        server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        for number in 0..12 {
+            let (of, id) = (format!("new-{number}"), format!("r{round}"));
+            let deadline = std::time::Instant::now() + crate::lab::PATIENCE;
+            loop {
+                match store.store().execute(reserve(&of, &id, take(1, 1_000)), Urgency::Reserve).await {
+                    Ok(_) => break,
+                    Err(problem @ StoreError::DataLost { .. }) => panic!("{problem}"),
+                    Err(problem) => assert!(std::time::Instant::now() < deadline, "{problem}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

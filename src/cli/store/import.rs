@@ -77,12 +77,12 @@ impl Import {
 
     async fn import(&self, config: &Config) -> Result<Imported, Failure> {
         let told = Told::new();
-        let imported = self.from_input(config, &told).await;
+        let imported = self.import_file(config, &told).await;
         told.end();
         imported
     }
 
-    async fn from_input(&self, config: &Config, told: &Told) -> Result<Imported, Failure> {
+    async fn import_file(&self, config: &Config, told: &Told) -> Result<Imported, Failure> {
         if self.from == Path::new(STANDARD) {
             let mut input = std::io::stdin().lock();
             return into_store(config, &mut input, told).await;

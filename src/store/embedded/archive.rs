@@ -29,7 +29,7 @@ pub struct EmbeddedArchive {
 enum Mode {
     /// None has begun.
     Idle,
-    Fill(Importing),
+    Fill(Box<Importing>),
     /// Everything must be there already.
     Compare(HashMap<SubjectId, SubjectState>),
 }
@@ -159,7 +159,7 @@ impl Target for EmbeddedArchive {
         let Kept { position, contents, .. } = &self.kept;
         let empty = position.0 == 0 && contents.is_empty();
         if empty {
-            self.mode = Mode::Fill(self.disk.import(header)?);
+            self.mode = Mode::Fill(Box::new(self.disk.import(header)?));
             return Ok(());
         }
         match self.disk.imported()? {

@@ -41,7 +41,7 @@ impl Keys {
         Self { instance: instance.into(), partitions: (0..partitions).map(partition).collect() }
     }
 
-    /// Who the ledger is: a hash with its `identity`, and `ready` once every partition has been laid out.
+    /// Who the ledger is: a hash with its `identity`, `ready` once every partition has been laid out, and the `import` that filled it.
     pub(super) fn genesis(&self) -> String {
         format!("{{gq{}}}genesis", self.instance)
     }

@@ -115,7 +115,7 @@ local function position(meta)
   local number, time = match(call('HGET', meta, 'position') or '', '^(%d+) (%d+)$')
   number = math.max(tonumber(number or 0), tonumber(ARGV[4]))
   time = math.max(tonumber(time or 0), tonumber(ARGV[5]))
-  call('HSET', meta, 'position', string.format('%.0f %.0f', number, time))
+  call('HSET', meta, 'position', string.format('%.0f %.0f', number, time), 'began', string.format('%.0f', number))
   return { 'K', 1, 0 }
 end
 
