@@ -35,9 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(true)
         .compile_fds_with_config(with_comments, config)?;
 
-    // Storage records are nobody's interface: not in the descriptors that reflection serves.
-    let records = protox::compile(["genquota/store/v1/record.proto", "genquota/store/v1/journal.proto"], [PROTO_ROOT])?;
-    tonic_prost_build::configure().btree_map(".").compile_fds(records)?;
+    // Storage records are nobody's interface: not in the descriptors that reflection serves. A transfer is written as their JSON.
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
+    let files = ["record", "journal", "transfer"].map(|name| format!("genquota/store/v1/{name}.proto"));
+    compiler.include_imports(true).open_files(&files)?;
+    std::fs::write(out_dir.join("records.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
 
     println!("cargo:rustc-env=GENQUOTA_REVISION={}", revision().unwrap_or_default());
     Ok(())

@@ -9,6 +9,7 @@ pub mod outage;
 pub mod queue;
 pub mod record;
 pub mod redis;
+pub mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -61,6 +61,8 @@ fn help_of_every_command_goes_to_stdout_and_shows_examples() {
         "journal list",
         "journal retry",
         "journal drop",
+        "store export",
+        "store import",
         "subject",
         "subject create",
         "subject subscribe",

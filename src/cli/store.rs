@@ -12,14 +12,19 @@ use crate::store::redis::Address;
 
 mod accept_loss;
 mod check;
+mod export;
+mod import;
+mod moving;
 
 const EXAMPLES: &str = "\
 Examples:
   genquota store check redis://cache:6379
   genquota store check redis-cluster://a:7000,b:7000 --redis-username app --redis-password-file password
-  genquota store accept-loss redis://cache:6379 --instance default";
+  genquota store accept-loss redis://cache:6379 --instance default
+  genquota store export embedded:/var/lib/genquota --to ledger.jsonl
+  genquota store import redis://cache:6379 --from ledger.jsonl";
 
-/// Examine a store, and accept that it has lost data
+/// Examine a store, accept that it has lost data, or move what it holds to another
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Store {
@@ -31,6 +36,8 @@ pub(super) struct Store {
 enum StoreCommand {
     Check(check::Check),
     AcceptLoss(accept_loss::AcceptLoss),
+    Export(export::Export),
+    Import(import::Import),
 }
 
 impl Store {
@@ -38,6 +45,8 @@ impl Store {
         match &self.command {
             StoreCommand::Check(command) => command.run(),
             StoreCommand::AcceptLoss(command) => command.run(),
+            StoreCommand::Export(command) => command.run(),
+            StoreCommand::Import(command) => command.run(),
         }
     }
 
@@ -45,6 +54,8 @@ impl Store {
         match &self.command {
             StoreCommand::Check(command) => command.json,
             StoreCommand::AcceptLoss(command) => command.json,
+            StoreCommand::Export(command) => command.json,
+            StoreCommand::Import(command) => command.json,
         }
     }
 }

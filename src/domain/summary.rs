@@ -41,6 +41,12 @@ impl TallyKey {
         Self(parts.map(|part| part.unwrap_or("*")).join("|").into())
     }
 
+    /// Takes a key that a store kept; `None` when it is none of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let part = |part: &str| !part.is_empty() && !part.bytes().any(|byte| byte.is_ascii_whitespace());
+        (text.split('|').count() == 6 && text.split('|').all(part)).then(|| Self(text.into()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

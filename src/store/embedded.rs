@@ -4,6 +4,7 @@
 //! One thread owns both ([`worker`]); callers only queue jobs and await replies. It survives whatever its database survives, a power
 //! failure included, and serves one process. It must never answer from a state that it could not write.
 
+mod archive;
 mod audit;
 mod disk;
 mod home;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 use jiff::SignedDuration;
 use tokio::sync::{oneshot, watch};
 
+pub use self::archive::EmbeddedArchive;
 use self::home::Home;
 pub use self::medium::{Directory, Medium};
 pub(super) use self::medium::{Watched, rewrite};
@@ -85,10 +87,7 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Opens the store in a directory, and creates either if it does not exist. Reads all of it: blocks for as long as that takes.
     pub fn open(directory: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let medium = Directory::take(directory).map_err(|source| {
-            let place = directory.display().to_string();
-            if source.kind() == io::ErrorKind::WouldBlock { OpenError::Locked { place } } else { OpenError::Io { place, source } }
-        })?;
+        let medium = Directory::take(directory).map_err(|source| OpenError::take(directory, source))?;
         Self::open_on(Arc::new(medium), options, clock)
     }
 
@@ -203,6 +202,12 @@ impl Drop for EmbeddedStore {
 }
 
 impl OpenError {
+    /// Of a directory that could not be taken for this process.
+    fn take(directory: &Path, source: io::Error) -> Self {
+        let place = directory.display().to_string();
+        if source.kind() == io::ErrorKind::WouldBlock { Self::Locked { place } } else { Self::Io { place, source } }
+    }
+
     fn database(problem: impl Into<redb::Error>) -> Self {
         match problem.into() {
             redb::Error::Corrupted(what) => Self::Damaged { what },

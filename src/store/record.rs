@@ -16,8 +16,10 @@ mod reservation;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use scalar::has_text;
+pub use transfer::{line_from_json, line_to_json};
 
 /// The generated messages.
 #[expect(clippy::all, reason = "generated code is as the generator writes it")]

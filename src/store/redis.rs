@@ -4,6 +4,7 @@
 //! are spread over partitions, each in one hash slot. The server's clock decides. Nothing here knows plans, prices or calendars.
 
 mod address;
+mod archive;
 mod caller;
 mod driver;
 pub mod examine;
@@ -31,6 +32,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::address::{Address, AddressError};
+pub use self::archive::RedisArchive;
 use self::caller::{Caller, Trouble};
 use self::driver::{Bounds, Job};
 use self::examine::{Finding, Verdict};

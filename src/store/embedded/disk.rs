@@ -2,6 +2,8 @@
 //!
 //! It decides nothing. After an error the whole value must be dropped: what the database then holds in memory is not to be trusted.
 
+mod moving;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
+pub(super) use self::moving::Importing;
 use super::OpenError;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{AccountKey, Changes, Event};
@@ -32,6 +35,8 @@ const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
 const META: Table = Table::new("meta");
 const GENESIS: &str = "genesis";
 const POSITION: &str = "position";
+/// Id of the export whose lines were imported, in 16 bytes; only where an import has filled the store.
+const IMPORTED: &str = "imported";
 /// No id contains it.
 const SEPARATOR: char = '\0';
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 use uuid::Uuid;
 
-use super::disk::{Batch, CACHE_BYTES, Disk, SCHEMA_VERSION};
+use super::disk::{Batch, CACHE_BYTES, Disk, Kept, SCHEMA_VERSION};
 use super::medium::{Medium, Watched, rewrite};
 use super::worker::{Core, Live};
 use super::{OpenError, Options, audit};
@@ -41,7 +41,7 @@ pub(super) struct Opener {
 
 impl Home {
     pub(super) fn medium(medium: Arc<dyn Medium>, options: Options) -> Self {
-        Self::Medium(Box::new(Opener { medium, options, seen: None, sync_failed: Arc::default(), failing: false }))
+        Self::Medium(Box::new(Opener::new(medium, options)))
     }
 
     /// The first load. A database that does not exist is created.
@@ -98,6 +98,22 @@ impl Home {
 }
 
 impl Opener {
+    pub(super) fn new(medium: Arc<dyn Medium>, options: Options) -> Self {
+        Self { medium, options, seen: None, sync_failed: Arc::default(), failing: false }
+    }
+
+    /// The database and everything in it, without a ledger. `None`: there is none, and none is to be created.
+    pub(super) fn archive(&mut self, create: bool) -> Result<Option<(Disk, Kept)>, OpenError> {
+        guarded(self.medium.place(), || {
+            if create {
+                self.create_if_missing()?;
+            } else if self.medium.open().map_err(|source| OpenError::Io { place: self.medium.place(), source })?.is_none() {
+                return Ok(None);
+            }
+            self.read().map(Some)
+        })
+    }
+
     fn create_if_missing(&self) -> Result<(), OpenError> {
         let io = |source| OpenError::Io { place: self.medium.place(), source };
         if self.medium.open().map_err(io)?.is_some() {
@@ -110,6 +126,14 @@ impl Opener {
     }
 
     fn load(&mut self) -> Result<Live, OpenError> {
+        let (disk, kept) = self.read()?;
+        let mut ledger = Ledger::new(self.options.retention);
+        ledger.restore(kept.position, kept.contents);
+        Ok(live(ledger, kept.catalogs, Some(disk)))
+    }
+
+    /// Everything, checked.
+    fn read(&mut self) -> Result<(Disk, Kept), OpenError> {
         let place = || self.medium.place();
         let io = |source| OpenError::Io { place: place(), source };
         let backend = self.medium.open().map_err(io)?.ok_or_else(|| OpenError::Replaced { place: place() })?;
@@ -127,9 +151,7 @@ impl Opener {
         }
         audit::holds(&kept.contents).map_err(|what| OpenError::Damaged { what })?;
         self.seen = Some((id, sequence));
-        let mut ledger = Ledger::new(self.options.retention);
-        ledger.restore(kept.position, kept.contents);
-        Ok(live(ledger, kept.catalogs, Some(disk)))
+        Ok((disk, kept))
     }
 
     /// Repairs what a crash left, and checks every page before it is trusted.

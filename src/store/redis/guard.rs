@@ -18,7 +18,7 @@ use super::link::{Link, LinkState};
 use super::loss::Claims;
 use super::request::Operation;
 use super::script::Flavour;
-use super::{OnLoss, Texts};
+use super::{OnLoss, Texts, archive};
 
 /// How often a fence is looked at again, and a connection that could not be verified.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -133,8 +133,13 @@ pub(super) struct Genesis {
 
 /// The genesis that the store keeps, if it keeps one.
 pub(super) async fn read_genesis(link: &Link, keys: &Keys) -> Result<Option<Genesis>, Trouble> {
-    let value = link.call(redis::cmd("HMGET").arg(keys.genesis()).arg("identity").arg("ready").arg("accepted")).await?;
-    let (identity, ready, accepted): (Option<String>, Option<String>, Option<String>) = read(value)?;
+    let fields = ["identity", "ready", "accepted", archive::IMPORT];
+    let value = link.call(redis::cmd("HMGET").arg(keys.genesis()).arg(&fields)).await?;
+    let (identity, ready, accepted, import): (Option<String>, Option<String>, Option<String>, Option<String>) = read(value)?;
+    if import.as_deref().is_some_and(archive::is_unfinished) {
+        let what = "an import into it has not come to its end\nhint: run `genquota store import` with the same file again";
+        return Err(Trouble::Refused(what.to_owned()));
+    }
     let Some(identity) = identity else { return Ok(None) };
     let identity = identity.parse().map_err(|problem: NoIdentity| Trouble::Refused(problem.to_string()))?;
     let accepted = accepted.unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect();

@@ -41,7 +41,7 @@ impl Keys {
         Self { instance: instance.into(), partitions: (0..partitions).map(partition).collect() }
     }
 
-    /// Who the ledger is: a hash with its `identity`, and `ready` once every partition has been laid out.
+    /// Who the ledger is: a hash with its `identity`, `ready` once every partition has been laid out, and the `import` that filled it.
     pub(super) fn genesis(&self) -> String {
         format!("{{gq{}}}genesis", self.instance)
     }
@@ -63,6 +63,18 @@ impl Keys {
     /// Written and read to wait for replicas; it means nothing.
     pub(super) fn mark(&self) -> String {
         format!("{{gq{}}}mark", self.instance)
+    }
+
+    /// What every key of every partition matches.
+    pub(super) fn pattern(&self) -> String {
+        format!("{{gq{}:*", self.instance)
+    }
+
+    /// The partition of a key, and what follows its tag; `None` for a key of something else.
+    pub(super) fn taken_apart<'k>(&self, key: &'k str) -> Option<(usize, &'k str)> {
+        let (number, rest) = key.strip_prefix("{gq")?.strip_prefix(&*self.instance)?.strip_prefix(':')?.split_once('}')?;
+        let number = number.parse().ok().filter(|number| *number < self.partitions.len())?;
+        Some((number, rest))
     }
 
     pub(super) fn count(&self) -> usize {

@@ -187,7 +187,7 @@ pub(super) fn tally_text(detail: &Detail, attempt: &Attempt) -> String {
     format!("{key} {generations} {attempts} {outputs} {failovers} {units} {cost} {cost_shift_micros}")
 }
 
-const fn event_letter(kind: EventKind) -> char {
+pub(super) const fn event_letter(kind: EventKind) -> char {
     match kind {
         EventKind::Reserved => 'r',
         EventKind::Extended => 'x',

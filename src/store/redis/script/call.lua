@@ -1,7 +1,8 @@
 -- The ledger's primitive on one partition: one call, everything or nothing. `domain/ledger` is its specification. The files of this folder
 -- are one script; this one reads what every call has.
 --
--- KEYS  1 meta    hash: `genesis`, `position` (number and time of the last change), `sweeper`, `forgotten`
+-- KEYS  1 meta    hash: `genesis`, `position` (number and time of the last change), `began` (its number when the generation began),
+--                 `sweeper`, `forgotten`
 --       2 due     sorted set: holds by deadline, members `subject id`
 --       3 events  stream: entry ids `generation-number`; fields `t` (time) and `e` (kind, subject, id, document, row)
 --       then those that the head and the operations name by their place.
@@ -37,7 +38,7 @@ if sub(ARGV[1], 1, 2) == 'A ' then
   local of, later = match(identity, '^(%S+):(%d+)$')
   if not known or own == of and tonumber(number) < tonumber(later) then
     call('HSETNX', META, 'position', '0 0')
-    call('HSET', META, 'genesis', identity)
+    call('HSET', META, 'genesis', identity, 'began', match(call('HGET', META, 'position'), '^%d+'))
   end
   return { { 'A', call('HGET', META, 'genesis'), call('HGET', META, 'position') } }
 end

@@ -44,6 +44,10 @@ if wanted.V then
   -- V number time: whether the change of this number is still the one that was seen (at any time: 0).
   operations.V = function(operation)
     local number, time = match(operation, '^V (%d+) (%d+)$')
+    -- What was there when the generation began has no event under it.
+    if tonumber(number) <= tonumber(call('HGET', META, 'began') or 0) then
+      return { 'X', 'same' }
+    end
     local id = generation .. '-' .. number
     local found = call('XRANGE', EVENTS, id, id)[1]
     if found then
