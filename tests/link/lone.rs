@@ -94,7 +94,7 @@ async fn a_server_that_is_demoted_while_nobody_writes_is_noticed() {
     let link = open(&server.url()).await;
     server.command(&["REPLICAOF", "127.0.0.1", "1"]);
     let reason = down(&link).await;
-    assert!(reason.contains("`slave`"), "{reason}");
+    assert!(reason.contains("`replica`"), "{reason}");
 }
 
 /// It stays connected, and its data may be another's by then.
@@ -114,7 +114,7 @@ async fn what_cannot_be_opened_says_why() {
     let mut server = Server::start(Kind::Redis7, Settings::default());
     server.command(&["REPLICAOF", "127.0.0.1", "1"]);
     let error = refusal(&server.url(), options()).await;
-    assert_eq!(error, Obstacle::Role { host: server.address(), role: "slave".to_owned() });
+    assert_eq!(error, Obstacle::Role { host: server.address(), role: "replica".to_owned() });
     server.pause();
     let error = refusal(&server.url(), options()).await;
     assert!(matches!(&error, Obstacle::Silent { host, .. } if *host == server.address()), "{error}");

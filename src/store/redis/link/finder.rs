@@ -18,7 +18,7 @@ pub(super) enum Finder {
 /// What a server is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// `master` or `slave`.
+    /// `master` or `replica`.
     pub(super) role: String,
     /// Names the history of its data. Another one after a restart, after a promotion, after a copy of another server's data, and when the
     /// first replica comes.
@@ -97,7 +97,12 @@ impl Standing {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.unwrap_or("unknown").trim_end().to_owned()
         };
-        Self { role: field("role"), data: field("master_replid") }
+        // The protocol's word is an old one.
+        let role = match field("role") {
+            role if role == "slave" => "replica".to_owned(),
+            role => role,
+        };
+        Self { role, data: field("master_replid") }
     }
 
     pub(super) fn is_primary(&self) -> bool {
