@@ -18,8 +18,8 @@ use genquota::domain::work::{Item, Work};
 use genquota::service::{
     Catalogs, OutageRules, Pace, RecordCommand, ReserveCommand, Reserved, Rules, Service, ServiceError, SettleCommand, Settled,
 };
-use genquota::store::StoreError;
 use genquota::store::journal::Journal;
+use genquota::store::{Store, StoreError};
 use jiff::SignedDuration;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -62,6 +62,10 @@ plans:
     caps:
       daily: {of: units, meter: units, limit: 8, per: day}
     on_store_outage: {open: 100}
+  wide:
+    rank: 5
+    allowances: [{meter: units, amount: 1000000, per: subject}]
+    on_store_outage: {open: 40}
   seated:
     rank: 3
     allowances: [{meter: units, amount: 10, per: seat}]
@@ -101,8 +105,9 @@ impl Bench {
 
     async fn on(store: Arc<Shaky>, clock: Arc<ManualClock>, directory: Arc<tempfile::TempDir>, entries_max: usize) -> Self {
         let journal = Arc::new(Journal::open(directory.path(), entries_max).unwrap());
-        let service =
-            Arc::new(plain(&store, &clock).await.journalled(journal.clone(), OutageRules { patience: SHORT, retention: RETENTION }));
+        let service = Arc::new(
+            plain(store.clone(), clock.clone()).await.journalled(journal.clone(), OutageRules { patience: SHORT, retention: RETENTION }),
+        );
         Self { store, clock, journal, service, replayer: None, directory, entries_max }
     }
 
@@ -146,17 +151,7 @@ impl Bench {
     }
 
     pub async fn customer(&self, name: &str, plan: &str) -> SubjectId {
-        let subject = subject(name);
-        let created = Administration::Create { zone: jiff::tz::TimeZone::UTC, labels: Labels::new(), fingerprint: fingerprint("create") };
-        self.administrate(&subject, created).await;
-        let plan = PlanId::new(plan).unwrap();
-        let seats = (plan.as_str() == "seated").then_some(2);
-        let subscribed =
-            Administration::Subscribe { request: request("subscribe"), plan, billing: Cadence::Month, start_time: None, zone: None, seats };
-        self.administrate(&subject, subscribed).await;
-        // Seen by this sidecar, as after any call.
-        let _ = self.service.reserve(ReserveCommand { validate_only: true, ..images(name, "look", 1) }).await.unwrap();
-        subject
+        customer(&self.service, name, plan).await
     }
 
     pub async fn administrate(&self, subject: &SubjectId, change: Administration) {
@@ -188,15 +183,29 @@ impl Bench {
     }
 }
 
+/// A subject on a plan, seen by this sidecar as after any call.
+pub async fn customer(service: &Service, name: &str, plan: &str) -> SubjectId {
+    let subject = subject(name);
+    let created = Administration::Create { zone: jiff::tz::TimeZone::UTC, labels: Labels::new(), fingerprint: fingerprint("create") };
+    service.administrate(subject.clone(), created).await.unwrap();
+    let plan = PlanId::new(plan).unwrap();
+    let seats = (plan.as_str() == "seated").then_some(2);
+    let subscribed =
+        Administration::Subscribe { request: request("subscribe"), plan, billing: Cadence::Month, start_time: None, zone: None, seats };
+    service.administrate(subject.clone(), subscribed).await.unwrap();
+    service.reserve(ReserveCommand { validate_only: true, ..images(name, "look", 1) }).await.unwrap();
+    subject
+}
+
 /// How long calls wait for a store that hangs.
 pub const SHORT: Duration = Duration::from_millis(150);
 
 /// A service without a journal.
-pub async fn plain(store: &Arc<Shaky>, clock: &Arc<ManualClock>) -> Service {
+pub async fn plain(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Service {
     let read = |text: &str| genquota::catalog::parse("catalog", text).map_err(|problems| problems.to_string());
-    let catalogs = Catalogs::start(&**store, Arc::from(CATALOG), read).await.unwrap();
+    let catalogs = Catalogs::start(&*store, Arc::from(CATALOG), read).await.unwrap();
     let rules = Rules { ttl: SignedDuration::from_mins(15), ttl_max: SignedDuration::from_hours(2) };
-    Service::new(store.clone(), catalogs, clock.clone(), rules)
+    Service::new(store, catalogs, clock, rules)
 }
 
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {

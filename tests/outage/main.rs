@@ -11,6 +11,9 @@ mod audit;
 mod bench;
 mod holds;
 mod inspection;
+#[path = "../lab/mod.rs"]
+mod lab;
+mod redis;
 mod replays;
 mod settlements;
 mod shaky;

@@ -219,7 +219,7 @@ async fn without_a_journal_everything_is_refused() {
     let bench = Bench::new().await;
     bench.customer("acme", "open").await;
     bench.held("acme", "r", 3).await;
-    let service = plain(&bench.store, &bench.clock).await;
+    let service = plain(bench.store.clone(), bench.clock.clone()).await;
     assert!(service.reserve(images("acme", "seen", 1)).await.unwrap().outcome.is_ok());
     bench.store.set(Weather::Away);
     assert_away(service.settle(commit("acme", "r", None)).await);

@@ -168,7 +168,12 @@ fn network(kind: Kind, rest: &str) -> Result<(Place, u32), AddressError> {
 }
 
 fn node(text: &str, default_port: u16) -> Result<Node, AddressError> {
-    let wrong = || AddressError::Host(text.to_owned());
+    // What stands where a port should may be a password whose host was forgotten.
+    let shown = match text.rsplit_once(':') {
+        Some((host, port)) if !port.bytes().all(|byte| byte.is_ascii_digit()) => format!("{host}:***"),
+        _ => text.to_owned(),
+    };
+    let wrong = || AddressError::Host(shown.clone());
     let (host, port) = match text.strip_prefix('[') {
         Some(bracketed) => {
             let (host, after) = bracketed.split_once(']').ok_or_else(wrong)?;
@@ -289,6 +294,7 @@ mod tests {
             ("redis://a,b", E::ManyHosts),
             ("redis://cache:99999", E::Host("cache:99999".to_owned())),
             ("redis://[zz]", E::Host("[zz]".to_owned())),
+            ("redis://user:secret", E::Host("user:***".to_owned())),
             ("redis://ca che", E::Host("ca che".to_owned())),
             ("redis://cache/x", E::Database("x".to_owned())),
             ("redis://cache/1/2", E::Rest("2".to_owned())),
