@@ -166,8 +166,14 @@ fn looks_like(ledger: &mut Ledger, call: &Call, last: Timestamp) -> bool {
     let answer = call.answer().expect("it looked at something");
     let now = if let Answer::Denied(denied) = answer { denied.now } else { last };
     let mut transaction = call.transaction.clone();
-    // So that a wrong guess changes nothing.
+    // A wrong guess must change nothing. A hold whose time is over expires in a dry run too, and the store did that before it answered.
     transaction.dry_run = true;
+    let step = transaction.step.as_ref().expect("every call has a step");
+    let is_own = |subject: &SubjectId| *subject == transaction.subject;
+    let row = ledger.contents().find(|(subject, _, _)| is_own(subject)).and_then(|(_, _, rows)| rows.get(&step.id));
+    if row.is_some_and(|row| row.state == State::Held && row.deadline <= now) {
+        return false;
+    }
     ledger.execute(now, &transaction, &mut Changes::default()) == *answer
 }
 
