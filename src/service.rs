@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::outage::Fallback;
 use crate::clock::Clock;
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::catalog::Catalog;
@@ -19,8 +20,6 @@ use crate::domain::ids::{MeterId, ReservationId, SubjectId, UserId};
 use crate::domain::ledger::{AccountKey, Row, Take};
 use crate::domain::subject::{Document, PayingSource, View};
 use crate::store::{Store, StoreError};
-
-use self::outage::Fallback;
 
 mod catalogs;
 mod error;

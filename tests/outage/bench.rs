@@ -95,19 +95,31 @@ impl Bench {
     pub async fn with(entries_max: usize, seed: u64) -> Self {
         let clock = Arc::new(ManualClock::at(NOON.parse().unwrap()));
         let store = Arc::new(Shaky::new(clock.clone(), seed));
-        Self::on(store, clock, Arc::new(tempfile::tempdir().unwrap()), entries_max).await
+        Self::on(store, clock, Arc::new(tempfile::tempdir().unwrap()), entries_max, PATIENCE).await
     }
 
     /// Another sidecar on the same store.
     pub async fn beside(&self) -> Self {
-        Self::on(self.store.clone(), self.clock.clone(), Arc::new(tempfile::tempdir().unwrap()), self.entries_max).await
+        Self::on(self.store.clone(), self.clock.clone(), Arc::new(tempfile::tempdir().unwrap()), self.entries_max, PATIENCE).await
     }
 
-    async fn on(store: Arc<Shaky>, clock: Arc<ManualClock>, directory: Arc<tempfile::TempDir>, entries_max: usize) -> Self {
+    /// One whose calls do not wait long.
+    pub async fn impatient() -> Self {
+        let clock = Arc::new(ManualClock::at(NOON.parse().unwrap()));
+        let store = Arc::new(Shaky::new(clock.clone(), 1));
+        Self::on(store, clock, Arc::new(tempfile::tempdir().unwrap()), 1000, SHORT).await
+    }
+
+    async fn on(
+        store: Arc<Shaky>,
+        clock: Arc<ManualClock>,
+        directory: Arc<tempfile::TempDir>,
+        entries_max: usize,
+        patience: Duration,
+    ) -> Self {
         let journal = Arc::new(Journal::open(directory.path(), entries_max).unwrap());
-        let service = Arc::new(
-            plain(store.clone(), clock.clone()).await.journalled(journal.clone(), OutageRules { patience: SHORT, retention: RETENTION }),
-        );
+        let service =
+            Arc::new(plain(store.clone(), clock.clone()).await.journalled(journal.clone(), OutageRules { patience, retention: RETENTION }));
         Self { store, clock, journal, service, replayer: None, directory, entries_max }
     }
 
@@ -115,7 +127,7 @@ impl Bench {
     pub async fn restarted(self) -> Self {
         let (store, clock, directory, entries_max) = (self.store.clone(), self.clock.clone(), self.directory.clone(), self.entries_max);
         self.stopped().await;
-        Self::on(store, clock, directory, entries_max).await
+        Self::on(store, clock, directory, entries_max, PATIENCE).await
     }
 
     /// Ends the process wherever it is.
@@ -197,8 +209,8 @@ pub async fn customer(service: &Service, name: &str, plan: &str) -> SubjectId {
     subject
 }
 
-/// How long calls wait for a store that hangs.
-pub const SHORT: Duration = Duration::from_millis(150);
+/// How long calls wait for a store that hangs, where a test lets it.
+pub const SHORT: Duration = Duration::from_millis(500);
 
 /// A service without a journal.
 pub async fn plain(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Service {

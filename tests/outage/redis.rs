@@ -20,7 +20,7 @@ use crate::shaky::RETENTION;
 
 const CALLERS: usize = 16;
 const SUBJECTS: [&str; 4] = ["a", "b", "c", "d"];
-const PATIENCE: Duration = Duration::from_millis(800);
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 struct Sidecar {
     service: Arc<Service>,

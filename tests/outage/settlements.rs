@@ -75,7 +75,7 @@ async fn a_commit_whose_reply_was_lost_and_that_was_queued_after_it_is_charged_o
 
 #[tokio::test]
 async fn a_store_that_never_answers_is_waited_for_no_longer_than_patience() {
-    let bench = Bench::new().await;
+    let bench = Bench::impatient().await;
     bench.customer("acme", "shut").await;
     bench.held("acme", "r", 3).await;
     bench.store.set(Weather::Hangs);
