@@ -131,7 +131,7 @@ async fn second_process_on_the_same_store_is_refused_and_the_first_goes_on() {
     assert!(!second.status.success());
     assert_eq!(second.stdout, b"");
     let said = String::from_utf8(second.stderr).unwrap();
-    assert!(said.contains("in use by another process") && said.contains("hint: "), "{said}");
+    assert!(said.contains("in use by another process") && said.contains("choose another directory"), "{said}");
 
     let mut quota = Quota::new(server.connect().await);
     let answer = quota.reserve(load::reserve("wide-1", "r-1", Some(load::images(2)))).await.unwrap().into_inner();

@@ -353,3 +353,28 @@ async fn a_subject_that_is_asked_about_needs_no_sweeper() {
     }
     assert!(expired > 100, "{expired}");
 }
+
+/// An idle partition whose events have all been outdated is no partition that lost them.
+#[tokio::test]
+async fn a_connection_after_all_events_are_outdated_leads_to_the_same_ledger() {
+    let server = shared::server(Kind::Redis7);
+    let clock = Arc::new(ManualClock::at(start()));
+    let options = Options {
+        partitions: 1,
+        retention: RETENTION,
+        event_retention: RETENTION,
+        sweep_interval: Duration::from_secs(3600),
+        time: Time::Given(clock.clone()),
+        ..Options::new("twin")
+    };
+    let store = RedisStore::open(shared::link(&server.url()).await, options).await.unwrap();
+    store.execute(crate::fixtures::reserve("s", "r", crate::fixtures::take(4, 10)), Urgency::Reserve).await.unwrap();
+    store.execute(crate::fixtures::release("s", "r", 1), Urgency::Settle).await.unwrap();
+    clock.advance(RETENTION * 3);
+    store.sweep().await.unwrap();
+    store.sweep().await.unwrap();
+    assert_eq!(server.command(&["XLEN", "{gqtwin:0}events"]), "0");
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let again = crate::fixtures::reserve("s", "again", crate::fixtures::take(4, 10));
+    assert!(matches!(store.execute(again, Urgency::Reserve).await.unwrap(), Answer::Done(_)));
+}

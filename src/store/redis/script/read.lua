@@ -54,8 +54,12 @@ if wanted.V then
       return { 'X', (time == '0' or found[2][2] == time) and 'same' or 'other' }
     end
     local first = call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
-    local of, at = match(first and first[1] or '', '^(%d+)-(%d+)$')
-    local trimmed = of and (tonumber(of) > tonumber(generation) or of == generation and tonumber(at) > tonumber(number))
+    if not first then
+      -- The position is not behind, so it was there, and is older than events are kept.
+      return { 'X', 'trimmed' }
+    end
+    local of, at = match(first[1], '^(%d+)-(%d+)$')
+    local trimmed = tonumber(of) > tonumber(generation) or of == generation and tonumber(at) > tonumber(number)
     return { 'X', trimmed and 'trimmed' or 'gone' }
   end
 end
