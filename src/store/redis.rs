@@ -22,7 +22,7 @@ mod slots;
 mod sweeper;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -244,6 +244,8 @@ impl RedisStore {
             time: options.time.clone(),
             retention: micros(options.retention),
             patience: options.patience,
+            silent: (0..options.partitions).map(|_| AtomicU64::new(0)).collect(),
+            opened: tokio::time::Instant::now(),
             hour: AtomicI64::new(0),
         });
         Ok(Self::start(caller, &options))
@@ -339,7 +341,10 @@ impl Store for RedisStore {
     }
 
     async fn documents(&self, after: Option<&SubjectId>, limit: usize) -> Result<Vec<Arc<Document>>, StoreError> {
-        // Nothing is asked for: whether one partition answers is all there is to know.
+        // Nothing is asked for: whether one partition answers, and whether any is fenced, is all there is to know.
+        if let Some((_, reason)) = self.caller.lineage.fenced().into_iter().next().filter(|_| limit == 0) {
+            return Err(StoreError::DataLost { reason });
+        }
         let partitions = if limit == 0 { 1 } else { self.caller.keys.count() };
         let lists = (0..partitions).map(|partition| self.ask(partition, Flavour::Always, Operation::list(after, limit), Urgency::Read));
         let mut subjects = Vec::new();
@@ -450,6 +455,7 @@ async fn genesis(link: &Link, keys: &Keys, options: &Options) -> Result<(Identit
             return Err(OpenError::Lost(format!("other processes miss ledger {claims}")));
         }
         let new = Identity::new(options.partitions).to_string();
+        tracing::warn!(instance = options.instance, ledger = new, "there is no ledger of this instance here: a new one begins");
         // Somebody else may be first.
         link.call(redis::cmd("HSETNX").arg(keys.genesis()).arg("identity").arg(new)).await.map_err(Trouble::from)?;
     }

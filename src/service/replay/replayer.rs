@@ -100,15 +100,18 @@ impl Service {
     /// Whether the store answers, with whatever it may be.
     async fn answers(&self, fallback: &Fallback) -> bool {
         match tokio::time::timeout(fallback.rules.patience, self.store.documents(None, 0)).await {
-            Ok(Ok(_) | Err(StoreError::Overloaded { .. })) => true,
-            Ok(Err(StoreError::Unavailable { .. } | StoreError::DataLost { .. } | StoreError::Closing)) | Err(_) => false,
+            Ok(Ok(_) | Err(StoreError::Overloaded { .. } | StoreError::DataLost { .. })) => true,
+            Ok(Err(StoreError::Unavailable { .. } | StoreError::Closing)) | Err(_) => false,
         }
     }
 
     /// Gives every subject one turn. Says whether the store answered all of them.
     async fn round(self: Arc<Self>, limiter: &Arc<Limiter>) -> bool {
         let Some(fallback) = &self.fallback else { return true };
-        let mut subjects = fallback.journal.subjects().into_iter();
+        let mut subjects = fallback.journal.subjects();
+        // In no order: subjects whose part of the store is away must not stand in front of the others each time.
+        fastrand::shuffle(&mut subjects);
+        let mut subjects = subjects.into_iter();
         let mut lanes: JoinSet<Lane> = JoinSet::new();
         let mut running: HashMap<tokio::task::Id, SubjectId> = HashMap::new();
         let (mut all_answered, mut silent) = (true, 0);

@@ -4,7 +4,7 @@
 //! asked again, under the same id, when the connection is back; if that takes too long, the caller is told that nobody knows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::Value;
@@ -46,6 +46,9 @@ pub(super) struct Caller {
     pub(super) retention: i64,
     /// How long a call may wait for a lost connection to come back.
     pub(super) patience: Duration,
+    /// Since when each partition has given no answer, in milliseconds since `opened`; 0 where it does.
+    pub(super) silent: Vec<AtomicU64>,
+    pub(super) opened: Instant,
     /// The store's hour since 1970, as last heard.
     pub(super) hour: AtomicI64,
 }
@@ -105,10 +108,13 @@ impl Caller {
                     self.sweep(partition, None, &members).await?;
                     sweeps += 1;
                 }
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => {
+                    self.silent[partition].store(0, Ordering::Relaxed);
+                    return Ok(reply);
+                }
                 Err(trouble @ (Trouble::NotApplied(_) | Trouble::Away(_) | Trouble::Unknown(_))) => {
                     let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
-                    if !self.is_back(partition, until).await {
+                    if self.is_silent_for_long(partition) || !self.is_back(partition, until).await {
                         return Err(trouble);
                     }
                 }
@@ -196,10 +202,13 @@ impl Caller {
             match replies.first().map(Reply::letter) {
                 Some("H") => self.heard(replies[0].number(1)?),
                 Some("G") => return Err(self.foreign(partition, &replies[0], identity)),
-                Some("B") => return Err(self.behind(partition, replies[0].number(1)?, mark.sequence)),
+                Some("B") => return Err(self.behind(partition, replies[0].number(1)?, mark.sequence, identity)),
                 _ => {
                     for (sequence, time) in replies.iter().filter_map(Reply::position) {
-                        self.lineage.seen(partition, identity.generation, sequence, time);
+                        // What came over a connection that is not verified yet is no measure for verifying it.
+                        if self.is_verified() {
+                            self.lineage.seen(partition, identity.generation, sequence, time);
+                        }
                         self.heard(time);
                     }
                     // A repeat finds what an earlier call wrote, and that may not be there yet either.
@@ -257,6 +266,9 @@ impl Caller {
     }
 
     fn foreign(&self, partition: usize, reply: &Reply, asked_as: Identity) -> Trouble {
+        if asked_as != self.lineage.identity() {
+            return Trouble::NotApplied("the ledger begins a new generation".to_owned());
+        }
         match reply.text(1).ok().map(str::parse::<Identity>) {
             // An administrator has begun a new generation, or this process has while the call was on its way.
             Some(Ok(found)) if found.id == asked_as.id && found.generation != asked_as.generation => {
@@ -270,7 +282,10 @@ impl Caller {
         }
     }
 
-    fn behind(&self, partition: usize, found: u64, seen: u64) -> Trouble {
+    fn behind(&self, partition: usize, found: u64, seen: u64, asked_as: Identity) -> Trouble {
+        if asked_as != self.lineage.identity() {
+            return Trouble::NotApplied("the ledger begins a new generation".to_owned());
+        }
         self.lost(partition, &format!("its last change is number {found}, and number {seen} was seen"))
     }
 
@@ -286,6 +301,15 @@ impl Caller {
         }
     }
 
+    /// Whether a partition has given no answer for longer than a call may wait: then each call tries once, and nobody waits behind it.
+    fn is_silent_for_long(&self, partition: usize) -> bool {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        match self.silent[partition].compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => false,
+            Err(since) => Duration::from_millis(now.saturating_sub(since)) > self.patience,
+        }
+    }
+
     /// Waits for the connection to who keeps a partition, and a moment in any case: one that has just broken may still count as up, and a
     /// slot that moves or a server that loads needs one too.
     async fn is_back(&self, partition: usize, until: Instant) -> bool {
@@ -294,6 +318,14 @@ impl Caller {
             self.link.wait_until_up(self.keys.partition(partition).meta.as_bytes()).await
         };
         tokio::time::timeout_at(until, back).await.unwrap_or(false)
+    }
+
+    /// Whether every connection that is up is known to lead to the ledger that was seen.
+    fn is_verified(&self) -> bool {
+        match *self.link.state().borrow() {
+            LinkState::Up { epoch } => *self.verified.borrow() >= epoch,
+            LinkState::Down { .. } => false,
+        }
     }
 
     /// Nothing is asked on a new connection before it is known to lead to the ledger that was seen.

@@ -86,6 +86,10 @@ async fn carry(caller: &Caller, mut jobs: Vec<Job>) {
         }
     }
     for Job { partition, flavour, operation, reply } in jobs {
+        // A hold that nobody waits for any more would only keep others waiting, and units from those who still want them.
+        if flavour == Flavour::Bounded && reply.is_closed() {
+            continue;
+        }
         let _ = reply.send(caller.ask(partition, flavour, &operation).await);
     }
 }

@@ -169,7 +169,11 @@ pub(super) fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, T
 
 /// Begins a generation in every partition, then says so in the genesis. Safe to repeat, and for several at once.
 pub(super) async fn begin_generation(link: &Link, keys: &Keys, identity: Identity) -> Result<Identity, Trouble> {
-    try_join_all((0..keys.count()).map(|partition| Caller::lay_out(link, keys, partition, identity))).await?;
+    let found = try_join_all((0..keys.count()).map(|partition| Caller::lay_out(link, keys, partition, identity))).await?;
+    // Somebody else may have begun another ledger, or a later generation, meanwhile: theirs stands.
+    if let Some((other, _)) = found.into_iter().find(|(found, _)| *found != identity.to_string()) {
+        return Err(Trouble::Refused(format!("a partition is of {other} by now")));
+    }
     link.call(redis::cmd("HSET").arg(keys.genesis()).arg("identity").arg(identity.to_string()).arg("ready").arg(1)).await?;
     Ok(identity)
 }
