@@ -12,15 +12,15 @@ use anyhow::Context as _;
 use genquota::domain::amount::Micros;
 use genquota::domain::ids::{ActionId, CapId, CatalogVersion, GenerationId, GrantId, MeterId, ReservationId, SubjectId};
 use genquota::domain::ledger::{
-    AccountKey, AccountKind, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Side, Source, State, Step, Take, Transaction,
+    AccountKey, AccountKind, Answer, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Side, Source, State, Step, Take, Transaction,
 };
 use genquota::domain::price_book::CostBasis;
 use genquota::domain::reservation::{Attempt, AttemptReason, Detail, Labels};
 use genquota::domain::work::Work;
 use genquota::proto::v1;
 use genquota::proto::v1::quota_service_client::QuotaServiceClient;
-use genquota::store::Urgency;
 use genquota::store::redis::{Link, LinkOptions, Options, RedisStore};
+use genquota::store::{Store as _, Urgency};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -32,6 +32,8 @@ const CALLERS: [usize; 4] = [1, 16, 64, 256];
 /// Calls of a row for each caller, between these bounds in all: enough for a 99th percentile, and over in seconds.
 const CALLS_MIN: usize = 3_000;
 const CALLS_MAX: usize = 24_000;
+/// Most transactions in one call of the script, where several may share one.
+const SHARED_MAX: usize = 16;
 
 fn main() -> anyhow::Result<()> {
     let Ok(sidecar) = std::env::var("GENQUOTA_BENCH_SIDECAR") else {
@@ -85,6 +87,9 @@ async fn measure(sidecar: &str, redis: &str, processes: &Processes) -> anyhow::R
     let raw = client.get_multiplexed_async_connection().await?;
     let link = Link::open(redis.parse()?, LinkOptions::default()).await?;
     let store = Arc::new(RedisStore::open(link, Options { sweep_interval: Duration::from_secs(3600), ..Options::new("raw") }).await?);
+    let link = Link::open(redis.parse()?, LinkOptions::default()).await?;
+    let sharing = Options { sweep_interval: Duration::from_secs(3600), transactions_per_call: SHARED_MAX, ..Options::new("raw") };
+    let sharing = Arc::new(RedisStore::open(link, sharing).await?);
     let run = format!("{:x}", Timestamp::now().as_millisecond());
     println!("| what | callers | calls/s | p50 us | p99 us | sidecar CPU s/M | Redis CPU s/M | of the bare script | of an empty call |");
     println!("|---|---|---|---|---|---|---|---|---|");
@@ -117,7 +122,22 @@ async fn measure(sidecar: &str, redis: &str, processes: &Processes) -> anyhow::R
             show(&format!("bare script, {step}"), callers, &made, None, None);
             bare.push(made);
         }
-        let mut through = Vec::new();
+        // The store without gRPC: one transaction in a call of the script, and several where they wait together.
+        for (what, store) in [("store, one to a call", &store), ("store, calls shared", &sharing)] {
+            let made = row(processes, callers, calls, || {
+                let (store, id) = (store.clone(), format!("{run}-{callers}-{}", what.len()));
+                move |number| {
+                    let (store, transaction) = (store.clone(), transaction("reserve", &format!("{id}-{number}"), number));
+                    async move {
+                        let answer = store.execute(transaction, Urgency::Settle).await?;
+                        anyhow::ensure!(matches!(answer, Answer::Done(_)), "not done: {answer:?}");
+                        Ok(())
+                    }
+                }
+            })
+            .await?;
+            show(what, callers, &made, Some(bare[0].rate), None);
+        }
         for (step, bare) in ["reserve", "commit"].into_iter().zip(&bare) {
             let made = row(processes, callers, calls, || {
                 let (channel, run) = (channel.clone(), run.clone());
@@ -128,7 +148,6 @@ async fn measure(sidecar: &str, redis: &str, processes: &Processes) -> anyhow::R
             })
             .await?;
             show(step, callers, &made, Some(bare.rate), Some(empty.rate));
-            through.push(made);
         }
         let pair = row(processes, callers, calls, || {
             let (channel, run) = (channel.clone(), run.clone());
