@@ -63,6 +63,10 @@ YAML
 "$server" --port 0 --unixsocket "$directory/redis" --save '' --appendonly no --dir "$directory" >"$directory/redis.log" 2>&1 &
 processes+=($!)
 redis_pid=$!
+for _ in $(seq 100); do
+    [[ -S $directory/redis ]] && break
+    sleep 0.1
+done
 "$build_dir/release/genquota" serve --json --listen 127.0.0.1:0 --http off --catalog "$directory/catalog.yaml" --store "redis+unix://$directory/redis" \
     --journal off --log-filter warn >"$directory/bound" 2>"$directory/sidecar.log" &
 sidecar_pid=$!
