@@ -278,11 +278,6 @@ impl RedisStore {
         self.caller.lineage.identity().id.to_string()
     }
 
-    /// Calls that wait.
-    pub fn depth(&self) -> usize {
-        self.queue.depth()
-    }
-
     /// The command that carries a transaction out, for benchmarks that send it themselves.
     pub fn command(&self, transaction: &Transaction, urgency: Urgency) -> redis::Cmd {
         let caller = &self.caller;

@@ -10,6 +10,7 @@ mod journal;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod medium;
+mod probe;
 mod replicas;
 mod shared;
 mod twin;

@@ -18,7 +18,7 @@ pub(super) struct Identity {
     pub(super) id: Uuid,
     pub(super) layout: u32,
     pub(super) partitions: u32,
-    /// Rises when a loss of data is accepted: numbers of events begin anew under it.
+    /// Rises when a loss of data is accepted: a number of an event names it only together with this.
     pub(super) generation: u64,
 }
 
