@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::amount::Micros;
 use super::ids::SubjectId;
-use super::ledger::{Row, State};
+use super::ledger::{Event, EventKind, Row, State};
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
 
@@ -24,6 +24,15 @@ pub struct CostEvent {
 }
 
 impl CostEvent {
+    /// The cost event of a change, if it closed an attempt.
+    pub fn of(event: &Event) -> Option<Self> {
+        let row = event.row.as_ref()?;
+        match event.kind {
+            EventKind::Committed | EventKind::Released | EventKind::Expired | EventKind::Recorded => Self::of_row(&event.subject, row),
+            EventKind::Reserved | EventKind::Extended | EventKind::SubjectChanged => None,
+        }
+    }
+
     /// The cost event of a reservation that has ended; a held one has none yet.
     pub fn of_row(subject: &SubjectId, row: &Arc<Row>) -> Option<Self> {
         let time = row.settle_time?;
