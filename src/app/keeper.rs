@@ -46,7 +46,7 @@ mod tests {
     use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
     use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
     use crate::domain::subject::Document;
-    use crate::store::Urgency;
+    use crate::store::{Feed, Urgency};
 
     /// Answers every call with the error it is told, or with nothing found.
     #[derive(Default)]
@@ -86,6 +86,10 @@ mod tests {
 
         async fn catalog(&self, _: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
             self.answer(None)
+        }
+
+        fn feed(&self) -> Arc<dyn Feed> {
+            panic!("a probe reads no events")
         }
 
         async fn close(&self) {}

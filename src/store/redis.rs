@@ -8,6 +8,7 @@ mod archive;
 mod caller;
 mod driver;
 pub mod examine;
+mod feed;
 mod guard;
 mod keys;
 mod lineage;
@@ -20,6 +21,7 @@ mod row;
 mod script;
 mod slots;
 mod sweeper;
+mod text;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -36,6 +38,7 @@ pub use self::archive::RedisArchive;
 use self::caller::{Caller, Trouble};
 use self::driver::{Bounds, Job};
 use self::examine::{Finding, Verdict};
+use self::feed::RedisFeed;
 use self::guard::Genesis;
 use self::keys::Keys;
 use self::lineage::{Identity, LAYOUT, Lineage};
@@ -48,7 +51,7 @@ use self::request::Operation;
 use self::script::Flavour;
 use self::sweeper::Sweeper;
 use super::queue::{Queue, queue};
-use super::{Store, StoreError, Urgency};
+use super::{Feed, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
@@ -71,6 +74,9 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept; never shorter than `retention`.
     pub event_retention: SignedDuration,
+    /// Most events kept, over all partitions: the oldest go first, but none within `retention`.
+    pub events_max: u64,
+    pub observer: Option<Observer>,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
     /// How often is looked whether the server is still fit to keep a ledger.
@@ -126,6 +132,8 @@ impl Options {
             transactions_per_call: 1,
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
+            events_max: 1_000_000,
+            observer: None,
             sweep_interval: Duration::from_secs(5),
             examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
@@ -246,6 +254,8 @@ impl RedisStore {
             patience: options.patience,
             silent: (0..options.partitions).map(|_| AtomicU64::new(0)).collect(),
             opened: tokio::time::Instant::now(),
+            observer: options.observer.clone(),
+            stirred: watch::Sender::default(),
             hour: AtomicI64::new(0),
         });
         Ok(Self::start(caller, &options))
@@ -264,6 +274,7 @@ impl RedisStore {
         let sweeper = Sweeper {
             id: uuid::Uuid::now_v7().to_string(),
             event_retention: micros(options.event_retention.max(options.retention)),
+            events_max: options.events_max.div_ceil(u64::from(options.partitions)),
             interval: options.sweep_interval,
         };
         let keepers = vec![
@@ -327,7 +338,13 @@ impl Store for RedisStore {
         let flavour = flavour(urgency);
         let partition = self.caller.keys.partition_of(&transaction.subject);
         let reply = self.ask(partition, flavour, Operation::transact(&transaction), urgency).await?;
-        reply.answer(&transaction).map_err(broken)
+        let answer = reply.answer(&transaction).map_err(broken)?;
+        if let Some(observer) = &self.caller.observer
+            && let Some(event) = feed::event_of(&transaction, &answer)
+        {
+            observer.tell(&event);
+        }
+        Ok(answer)
     }
 
     async fn document(&self, subject: &SubjectId) -> Result<Option<Arc<Document>>, StoreError> {
@@ -370,6 +387,10 @@ impl Store for RedisStore {
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
         Ok(self.catalog_text(version).await?.map(Arc::from))
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        Arc::new(RedisFeed(self.caller.clone()))
     }
 
     async fn close(&self) {

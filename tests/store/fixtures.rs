@@ -19,7 +19,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 pub const RETENTION: SignedDuration = SignedDuration::from_hours(24);
-pub const OPTIONS: Options = Options { queue_capacity: 4096, retention: RETENTION, event_retention: SignedDuration::from_hours(48) };
+pub const OPTIONS: Options = Options {
+    queue_capacity: 4096,
+    retention: RETENTION,
+    event_retention: SignedDuration::from_hours(48),
+    events_max: 1_000_000,
+    observer: None,
+};
 pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 
 pub fn start() -> Timestamp {

@@ -6,12 +6,14 @@
 use std::fmt::Write as _;
 
 use super::row::{NOTHING, fingerprint_text, state_letter, time_text};
+use super::sweeper::Sweeper;
 use crate::domain::amount::Micros;
 use crate::domain::event::expired_attempt;
 use crate::domain::ids::SubjectId;
 use crate::domain::ledger::{CapLeg, EventKind, Expected, Movement, Next, Side, Source, State, Step, Take, Transaction};
 use crate::domain::reservation::{Attempt, Detail};
 use crate::domain::summary::{Tally, TallyKey};
+use crate::store::feed::Place;
 use crate::store::record;
 
 /// One operation on one subject, or on a partition as a whole.
@@ -95,8 +97,9 @@ impl Operation {
     }
 
     /// What is due in a partition, unless another sweeper is at it. Times are in microseconds.
-    pub(super) fn peek(sweeper: &str, lease: i64, count: usize, event_retention: i64) -> Self {
-        let rest = format!("{sweeper} {lease} {count} {event_retention}").into_bytes();
+    pub(super) fn peek(sweeper: &Sweeper, lease: i64, count: usize) -> Self {
+        let Sweeper { id, event_retention, events_max, .. } = sweeper;
+        let rest = format!("{id} {lease} {count} {event_retention} {events_max}").into_bytes();
         Self { letter: 'P', subject: None, rest, needs: Needs { lapses: true, ..Needs::default() } }
     }
 
@@ -112,6 +115,12 @@ impl Operation {
             writeln!(rest, "{letter} {place} {member}").expect("writing to a string cannot fail");
         }
         Self { letter: 'S', subject: None, rest: rest.into_bytes(), needs: Needs { costs: true, lapses: true, subjects: false } }
+    }
+
+    /// Events after a place, at most so many.
+    pub(super) fn events(after: Place, count: usize) -> Self {
+        let rest = format!("{} {} {count}", after.generation, after.number).into_bytes();
+        Self { letter: 'Q', subject: None, rest, needs: Needs::default() }
     }
 
     /// Whether the change of a number is still the one that was seen at this time.

@@ -9,7 +9,7 @@ use genquota::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use genquota::domain::subject::Document;
 use genquota::proto::v1;
 use genquota::store::embedded::{EmbeddedStore, Options};
-use genquota::store::{Store, StoreError, Urgency};
+use genquota::store::{Feed, Store, StoreError, Urgency};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -66,6 +66,10 @@ impl Store for Door {
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {
         self.through()?.keep_catalog(version, text).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.store.feed()
     }
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {

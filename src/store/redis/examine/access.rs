@@ -40,6 +40,7 @@ const COMMANDS: &[&str] = &[
     "ZRANGEBYLEX % - +",
     "XADD % * f v",
     "XRANGE % - +",
+    "XLEN %",
     "XTRIM % MAXLEN 1",
 ];
 
