@@ -206,18 +206,18 @@ impl Reader {
         }
     }
 
+    /// Outcomes of which any counts; none: all do.
+    pub fn outcomes(&mut self, field: &str, values: &[i32], most: usize) -> Option<Vec<Outcome>> {
+        if values.len() > most {
+            return self.problem(field, format!("has {} outcomes; there are no more than {most}", values.len()));
+        }
+        let known: Option<Vec<Outcome>> = values.iter().map(|value| outcome_of(*value)).collect();
+        known.or_else(|| self.problem(field, "must be outcomes of an attempt"))
+    }
+
     /// An outcome the caller may report; `default` where it names none.
     pub fn outcome(&mut self, value: i32, allowed: &[Outcome], default: Outcome) -> Option<Outcome> {
-        let outcome = match v1::Outcome::try_from(value) {
-            Ok(v1::Outcome::Unspecified) => Some(default),
-            Ok(v1::Outcome::Accepted) => Some(Outcome::Accepted),
-            Ok(v1::Outcome::Rejected) => Some(Outcome::Rejected),
-            Ok(v1::Outcome::Failed) => Some(Outcome::Failed),
-            Ok(v1::Outcome::Blocked) => Some(Outcome::Blocked),
-            Ok(v1::Outcome::Cancelled) => Some(Outcome::Cancelled),
-            Ok(v1::Outcome::Unknown) => Some(Outcome::Unknown),
-            Ok(v1::Outcome::Expired) | Err(_) => None,
-        };
+        let outcome = if value == i32::from(v1::Outcome::Unspecified) { Some(default) } else { outcome_of(value) };
         match outcome.filter(|outcome| allowed.contains(outcome)) {
             Some(outcome) => Some(outcome),
             None => {
@@ -226,6 +226,20 @@ impl Reader {
                 self.problem("outcome", format!("must be one of {}", names.into_iter().collect::<Vec<_>>().join(", ")))
             }
         }
+    }
+}
+
+/// The outcome of a wire value that is one.
+fn outcome_of(value: i32) -> Option<Outcome> {
+    match v1::Outcome::try_from(value) {
+        Ok(v1::Outcome::Accepted) => Some(Outcome::Accepted),
+        Ok(v1::Outcome::Rejected) => Some(Outcome::Rejected),
+        Ok(v1::Outcome::Failed) => Some(Outcome::Failed),
+        Ok(v1::Outcome::Blocked) => Some(Outcome::Blocked),
+        Ok(v1::Outcome::Cancelled) => Some(Outcome::Cancelled),
+        Ok(v1::Outcome::Unknown) => Some(Outcome::Unknown),
+        Ok(v1::Outcome::Expired) => Some(Outcome::Expired),
+        Ok(v1::Outcome::Unspecified) | Err(_) => None,
     }
 }
 
