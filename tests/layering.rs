@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // `config` only says how to log.
     ("telemetry", &["config"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
-    ("grpc", &["service", "domain", "telemetry", "proto"]),
+    ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
     ("http", &["service", "domain", "telemetry"]),
     // It shares how an address is written with `config`.
     ("client", &["config", "proto"]),
