@@ -24,7 +24,9 @@ use crate::shutdown;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options};
 use crate::store::journal::Journal;
+use crate::store::metered::Metered;
 use crate::store::redis::{Link, Options as RedisOptions, RedisStore, Replicas};
+use crate::telemetry::{Environment, Telemetry, names};
 
 mod keeper;
 mod listener;
@@ -58,6 +60,7 @@ pub struct App {
     store: Arc<dyn Store>,
     journal: Option<Arc<Journal>>,
     service: Arc<Service>,
+    telemetry: Arc<Telemetry>,
     config: Config,
 }
 
@@ -80,31 +83,37 @@ impl App {
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         // First the cheap check of the catalog: nothing is opened for one that is wrong.
         let text = catalog_text(&config.catalog)?;
+        let telemetry = Telemetry::start(&Environment::of_process(), config.telemetry)?;
         let journal = match &config.store {
             // A store in this process is never away while the process lives.
             StoreAddress::Memory | StoreAddress::Embedded(_) => None,
             StoreAddress::Redis(_) => open_journal(&config).await?,
         };
         let store = open_store(&config, clock.clone(), journal.as_deref()).await?;
-        Self::assemble(config, clock, text, store, journal).await
+        Self::assemble(config, clock, text, (store, journal), telemetry).await
     }
 
     /// The same on a store that is open already, with the journal of the configuration.
     pub async fn build_on(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
         let text = catalog_text(&config.catalog)?;
         let journal = open_journal(&config).await?;
-        Self::assemble(config, clock, text, store, journal).await
+        Self::assemble(config, clock, text, (store, journal), Telemetry::local()).await
     }
 
     async fn assemble(
         config: Config,
         clock: Arc<dyn Clock>,
         text: String,
-        store: Arc<dyn Store>,
-        journal: Option<Arc<Journal>>,
+        (store, journal): (Arc<dyn Store>, Option<Arc<Journal>>),
+        telemetry: Arc<Telemetry>,
     ) -> anyhow::Result<Self> {
+        let store: Arc<dyn Store> = Arc::new(Metered::new(store, telemetry.clone()));
+        if let Some(journal) = &journal {
+            watch_journal(&telemetry, journal);
+        }
         let read = |text: &str| catalog::parse("catalog", text).map_err(|problems| problems.to_string());
         let catalogs = Catalogs::start(&*store, Arc::from(text), read).await?;
+        telemetry.metrics().knows(&catalogs.current());
         tracing::info!(catalog = %catalogs.current().version, "catalog loaded");
         let rules = Rules { ttl: signed(config.reservation.ttl), ttl_max: signed(config.reservation.ttl_max) };
         let service = Service::new(store.clone(), catalogs, clock, rules);
@@ -130,7 +139,7 @@ impl App {
             listen: listeners.iter().map(Listener::address).collect::<Result<_, _>>()?,
             http: http.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
         };
-        Ok(Self { listeners, http, bound, health: Health::starting(), store, journal, service, config })
+        Ok(Self { listeners, http, bound, health: Health::starting(), store, journal, service, telemetry, config })
     }
 
     pub fn bound(&self) -> &Bound {
@@ -140,17 +149,18 @@ impl App {
     /// Serves until `stop` is cancelled, then drains.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
-        let handlers = Handlers::new(self.service.clone(), tasks.clone());
+        let handlers = Handlers::new(self.service.clone(), self.telemetry.clone(), tasks.clone());
         let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let connections = Arc::new(tokio::sync::Semaphore::new(self.config.limits.connections));
         for listener in self.listeners {
-            let router = server::router(&handlers, &self.health, &self.config);
+            let router = server::router(&handlers, &self.health, &self.telemetry, &self.config);
             let incoming = listener.connections(connections.clone(), stop.clone());
             let stopped = stop.clone().cancelled_owned();
             servers.spawn(async move { Ok(router.serve_with_incoming_shutdown(incoming, stopped).await?) });
         }
         let probes_stop = CancellationToken::new();
-        let probes = self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), probes_stop.clone())));
+        let probes =
+            self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), self.telemetry.clone(), probes_stop.clone())));
         let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.service.clone(), self.health.clone()));
         let replayer = tokio::spawn(self.service.clone().replay(Pace::default()));
         self.health.set_phase(Phase::Serving);
@@ -178,7 +188,7 @@ impl App {
         if let Some(probes) = probes {
             let _ = tokio::time::timeout(LAST_MOMENT, probes).await;
         }
-        match drained {
+        let drained = match drained {
             Ok(drained) => drained,
             Err(_) => {
                 // Streams and idle clients may never end by themselves; what was acknowledged is durable all the same.
@@ -197,7 +207,9 @@ impl App {
                 }
                 Ok(())
             }
-        }
+        };
+        self.telemetry.finish(LAST_MOMENT).await;
+        drained
     }
 }
 
@@ -214,6 +226,13 @@ fn catalog_text(source: &CatalogSource) -> anyhow::Result<String> {
         tracing::warn!(catalog = name, line = problem.line, problem = problem.message, "catalog");
     }
     Ok(text)
+}
+
+/// Shows what waits in the journal. A gauge that is looked at must not keep the journal open.
+fn watch_journal(telemetry: &Telemetry, journal: &Arc<Journal>) {
+    let (queued, dead) = (Arc::downgrade(journal), Arc::downgrade(journal));
+    telemetry.metrics().watch(&names::JOURNAL_QUEUED, move || queued.upgrade().map(|journal| journal.queued()));
+    telemetry.metrics().watch(&names::JOURNAL_DEAD, move || dead.upgrade().map(|journal| journal.dead().len()));
 }
 
 async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {

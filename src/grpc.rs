@@ -9,6 +9,7 @@ use tonic::Status;
 
 use crate::proto::v1;
 use crate::service::{Service, ServiceError};
+use crate::telemetry::{Telemetry, context};
 
 pub mod codec;
 mod costs;
@@ -28,13 +29,14 @@ pub struct Bounds {
 #[derive(Clone)]
 pub struct Handlers {
     service: Arc<Service>,
+    telemetry: Arc<Telemetry>,
     /// Mutations under way. A caller that goes away does not cut one in half, and a drain waits for them.
     tasks: TaskTracker,
 }
 
 impl Handlers {
-    pub fn new(service: Arc<Service>, tasks: TaskTracker) -> Self {
-        Self { service, tasks }
+    pub fn new(service: Arc<Service>, telemetry: Arc<Telemetry>, tasks: TaskTracker) -> Self {
+        Self { service, telemetry, tasks }
     }
 
     /// The services of `genquota.v1`.
@@ -54,13 +56,13 @@ impl Handlers {
         )
     }
 
-    /// Runs a change of the ledger in a task of its own.
+    /// Runs a change of the ledger in a task of its own, which still belongs to the caller's trace.
     async fn change<T, F>(&self, call: impl FnOnce(Arc<Service>) -> F) -> Result<T, Status>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
-        let done = self.tasks.spawn(call(self.service.clone())).await;
+        let done = self.tasks.spawn(context::carried(call(self.service.clone()))).await;
         done.map_err(|_| status::panicked())?.map_err(status::of)
     }
 }

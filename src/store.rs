@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod journal;
+pub mod metered;
 pub mod outage;
 pub mod queue;
 pub mod record;

@@ -138,6 +138,9 @@ pub(super) struct SettingFlags {
     /// How it is logged: `human` or `json` [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Send cost events as OTLP log records too; `OTEL_*` variables say where to [default: false]
+    #[arg(long, value_name = "SWITCH")]
+    telemetry_cost_log: Option<String>,
 }
 
 impl StoreFlags {
@@ -208,6 +211,7 @@ impl SettingFlags {
             "limits.queue" => &self.limits_queue,
             "log.filter" => &self.log_filter,
             "log.format" => &self.log_format,
+            "telemetry.cost_log" => &self.telemetry_cost_log,
             key => return self.reach.value(key),
         };
         Some(value.as_ref())

@@ -139,7 +139,7 @@ macro_rules! secret {
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 35] = [
+pub static SETTINGS: [Setting; 36] = [
     Setting {
         key: "instance",
         many: false,
@@ -290,6 +290,16 @@ pub static SETTINGS: [Setting; 35] = [
             }]
         },
     },
+    Setting {
+        key: "telemetry.cost_log",
+        many: false,
+        about: "Send cost events as OTLP log records too; `OTEL_*` variables say where to",
+        read: |config, values| {
+            config.telemetry.cost_log = switch(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.telemetry.cost_log.to_string()],
+    },
 ];
 
 fn address<T: FromStr<Err = super::AddressError>>(text: &str) -> Result<T, Wrong> {
@@ -386,7 +396,7 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_and_change_nothing() {
-        let table: [(&str, &[&str]); 19] = [
+        let table: [(&str, &[&str]); 20] = [
             ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
             ("listen", &["", "here"]),
             ("http", &["on", "unix:/x"]),
@@ -406,6 +416,7 @@ mod tests {
             ("limits.queue", &["0"]),
             ("log.filter", &["", "=,=", "genquota=loud"]),
             ("log.format", &["JSON"]),
+            ("telemetry.cost_log", &["on"]),
         ];
         let mut config = Config::defaults("/data".into());
         let before = config.clone();

@@ -21,7 +21,9 @@ const RECORD_OUTCOMES: [Outcome; 6] =
 impl QuotaService for Handlers {
     async fn reserve(&self, request: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {
         let command = read_reserve(&request.into_inner()).map_err(status::of)?;
+        let asked = self.telemetry.asked(&command.subject, &command.action, command.target.as_ref(), command.validate_only);
         let reserved = self.change(|service| async move { service.reserve(command).await }).await?;
+        asked.decided(reserved.outcome.as_ref().map(|reservation| &*reservation.row), reserved.replayed);
         let outcome = match &reserved.outcome {
             Ok(reservation) => v1::reserve_response::Outcome::Reservation(write::reservation(reservation)),
             Err(denial) => v1::reserve_response::Outcome::Denial(write::denial(denial)),
@@ -36,6 +38,7 @@ impl QuotaService for Handlers {
     async fn commit(&self, request: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
         let command = read_commit(&request.into_inner()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::CommitResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -48,6 +51,7 @@ impl QuotaService for Handlers {
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
         let command = read_release(&request.into_inner()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::ReleaseResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -64,12 +68,14 @@ impl QuotaService for Handlers {
         }
         let command = read_extend(&request).map_err(status::of)?;
         let reservation = self.change(|service| async move { service.extend(command).await }).await?;
+        self.telemetry.answered(&reservation.subject, &reservation.row, false);
         Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
     }
 
     async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
         let command = read_record(&request.into_inner()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::RecordUsageResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -111,6 +117,16 @@ impl QuotaService for Handlers {
             period_start_time: balance.period.map(|period| write::time(period.start)),
             period_end_time: balance.period.map(|period| write::time(period.end)),
         }))
+    }
+}
+
+impl Handlers {
+    /// Tells the trace what became of a settlement.
+    fn tell(&self, settled: &Settled) {
+        match &settled.reservation {
+            Some(reservation) if !settled.queued => self.telemetry.answered(&reservation.subject, &reservation.row, settled.replayed),
+            _ => self.telemetry.queued(),
+        }
     }
 }
 
