@@ -68,7 +68,7 @@ impl QuotaService for Handlers {
         }
         let command = read_extend(&request).map_err(status::of)?;
         let reservation = self.change(|service| async move { service.extend(command).await }).await?;
-        self.telemetry.answered(&reservation.subject, &reservation.row, false);
+        self.telemetry.settled(&reservation.subject, &reservation.row, false);
         Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
     }
 
@@ -124,7 +124,7 @@ impl Handlers {
     /// Tells the trace what became of a settlement.
     fn tell(&self, settled: &Settled) {
         match &settled.reservation {
-            Some(reservation) if !settled.queued => self.telemetry.answered(&reservation.subject, &reservation.row, settled.replayed),
+            Some(reservation) if !settled.queued => self.telemetry.settled(&reservation.subject, &reservation.row, settled.replayed),
             _ => self.telemetry.queued(),
         }
     }

@@ -31,9 +31,11 @@ impl Telemetry {
     }
 
     /// Tells how a reservation stands after a call that settled, extended or recorded it.
-    pub fn answered(&self, subject: &SubjectId, row: &Row, is_replayed: bool) {
+    pub fn settled(&self, subject: &SubjectId, row: &Row, is_replayed: bool) {
         recording(|span| {
+            let attempt = closed_attempt(row);
             span.set_attribute(attributes::text(attribute::SUBJECT, subject.as_str()));
+            span.set_attributes(attributes::of_target(&row.detail.action, attempt.target.as_ref()));
             of_row(span, row, is_replayed);
         });
     }

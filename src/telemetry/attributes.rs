@@ -11,7 +11,10 @@ use crate::domain::ids::{ActionId, Target};
 use crate::domain::ledger::State;
 use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome};
 
-/// What is asked for, before anything is decided.
+/// The most attributes of one attempt, so that their list is made once.
+const ATTRIBUTES_MAX: usize = 20;
+
+/// For what and where an attempt is made.
 pub(super) fn of_target(action: &ActionId, target: Option<&Target>) -> impl Iterator<Item = KeyValue> {
     let target = target
         .into_iter()
@@ -19,9 +22,9 @@ pub(super) fn of_target(action: &ActionId, target: Option<&Target>) -> impl Iter
     std::iter::once(text(attribute::OPERATION, action.as_str())).chain(target)
 }
 
-/// One attempt of a reservation: where it ran, what it counted, what it cost.
+/// What one attempt of a reservation counted and cost.
 pub(super) fn of_attempt(detail: &Detail, attempt: &Attempt) -> Vec<KeyValue> {
-    let mut attributes: Vec<KeyValue> = of_target(&detail.action, attempt.target.as_ref()).collect();
+    let mut attributes = Vec::with_capacity(ATTRIBUTES_MAX);
     attributes.extend([
         text(attribute::GENERATION, detail.generation.as_str()),
         KeyValue::new(attribute::ATTEMPT, i64::from(attempt.number)),

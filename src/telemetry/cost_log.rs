@@ -27,8 +27,8 @@ impl CostLog {
         record.set_observed_timestamp(opentelemetry::time::now());
         record.set_severity_number(Severity::Info);
         record.set_severity_text("INFO");
-        let target = event.attempt.target.as_ref().map(ToString::to_string).unwrap_or_default();
-        record.set_body(AnyValue::from(format!("{} {target}: {} {}", event.detail().action, event.attempt.cost, event.detail().currency)));
+        let text = format!("{} cost {} {}", event.detail().action, event.attempt.cost, event.detail().currency);
+        record.set_body(AnyValue::from(text));
         let own = [
             attributes::text(attribute::SUBJECT, event.subject.as_str()),
             attributes::text(attribute::RESERVATION, event.row.id.as_str()),
@@ -36,7 +36,8 @@ impl CostLog {
             KeyValue::new(attribute::LATE, event.late),
             KeyValue::new(attribute::EVENT, i64::try_from(event.sequence).unwrap_or(i64::MAX)),
         ];
-        for attribute in attributes::of_attempt(event.detail(), &event.attempt).into_iter().chain(own) {
+        let target = attributes::of_target(&event.detail().action, event.attempt.target.as_ref());
+        for attribute in target.chain(attributes::of_attempt(event.detail(), &event.attempt)).chain(own) {
             record.add_attribute(attribute.key, any(attribute.value));
         }
         self.0.emit(record);

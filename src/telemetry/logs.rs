@@ -73,3 +73,70 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of two events, the second within a trace.
+    fn written(mark: Mark) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let log = || {
+            tracing::info!(subject = "acme", "before");
+            let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), parent.parse().unwrap())]);
+            let _call = context::of_caller(&headers).attach();
+            tracing::info!(subject = "acme", nested = "{}}", "within");
+        };
+        let registry = tracing_subscriber::registry();
+        match mark {
+            Mark::Json => {
+                let layer = layer.json().event_format(Traced { lines: json_lines(), mark });
+                tracing::subscriber::with_default(registry.with(layer), log);
+            }
+            Mark::Human => {
+                let layer = layer.with_ansi(false).event_format(Traced { lines: format().with_ansi(false), mark });
+                tracing::subscriber::with_default(registry.with(layer), log);
+            }
+        }
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_line_of_json_has_its_trace_and_stays_one_object() {
+        let lines: Vec<serde_json::Value> = written(Mark::Json).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["message"], &lines[0]["trace_id"]), (&"before".into(), &serde_json::Value::Null));
+        assert_eq!((&lines[1]["message"], &lines[1]["nested"]), (&"within".into(), &"{}}".into()));
+        assert_eq!(lines[1]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(lines[1]["span_id"], "b7ad6b7169203331");
+    }
+
+    #[test]
+    fn a_line_for_people_ends_with_its_trace() {
+        let lines = written(Mark::Human);
+        assert!(lines[0].ends_with("before subject=\"acme\""), "{lines:?}");
+        assert!(lines[1].ends_with(" trace_id=0af7651916cd43dd8448eb211c80319c span_id=b7ad6b7169203331"), "{lines:?}");
+    }
+}

@@ -82,14 +82,21 @@ impl Metrics {
         let catalogs = Arc::new(Catalogs::default());
         catalogs.register(&meter);
         store::build_info(&meter);
+        let store_errors = meter.u64_counter(names::STORE_ERRORS.name);
+        let store_errors = store_errors.with_description(names::STORE_ERRORS.about).with_unit(names::STORE_ERRORS.unit).build();
+        let operations = Operation::ALL.map(|operation| [KeyValue::new("operation", operation.name())]).to_vec();
+        for [operation] in &operations {
+            // Who looks for a rise must have seen a zero.
+            store::ERRORS.iter().for_each(|name| store_errors.add(0, &[operation.clone(), KeyValue::new("error", *name)]));
+        }
         let lag_ms = Arc::new(AtomicU64::new(NO_LAG));
         register_lag(&meter, lag_ms.clone());
         Self {
             calls: seconds(&meter, &names::CALLS),
             store_duration: seconds(&meter, &names::STORE_DURATION),
-            store_errors: described(meter.u64_counter(names::STORE_ERRORS.name), &names::STORE_ERRORS).build(),
+            store_errors,
             store_batch: store::batches(&meter),
-            operations: Operation::ALL.map(|operation| [KeyValue::new("operation", operation.name())]).to_vec(),
+            operations,
             provider,
             meter,
             registry,
@@ -171,13 +178,6 @@ fn register_lag(meter: &Meter, lag_ms: Arc<AtomicU64>) {
 
 fn seconds(meter: &Meter, metric: &Metric) -> Histogram<f64> {
     meter.f64_histogram(metric.name).with_description(metric.about).with_unit(metric.unit).with_boundaries(SECONDS.to_vec()).build()
-}
-
-fn described<'a, I>(
-    builder: opentelemetry::metrics::InstrumentBuilder<'a, I>,
-    metric: &Metric,
-) -> opentelemetry::metrics::InstrumentBuilder<'a, I> {
-    builder.with_description(metric.about).with_unit(metric.unit)
 }
 
 #[cfg(test)]

@@ -20,11 +20,15 @@ pub(super) fn build_info(meter: &Meter) {
     let _ = gauge.with_callback(move |told| told.observe(1, &labels)).build();
 }
 
+/// Why a store gave no answer.
+pub(super) const ERRORS: [&str; 4] = ["overloaded", "unavailable", "data_lost", "closing"];
+
 pub(in crate::telemetry) fn error_name(error: &StoreError) -> &'static str {
+    let [overloaded, unavailable, data_lost, closing] = ERRORS;
     match error {
-        StoreError::Overloaded { .. } => "overloaded",
-        StoreError::Unavailable { .. } => "unavailable",
-        StoreError::DataLost { .. } => "data_lost",
-        StoreError::Closing => "closing",
+        StoreError::Overloaded { .. } => overloaded,
+        StoreError::Unavailable { .. } => unavailable,
+        StoreError::DataLost { .. } => data_lost,
+        StoreError::Closing => closing,
     }
 }
