@@ -9,6 +9,7 @@ mod audit;
 mod disk;
 mod home;
 mod medium;
+mod sums;
 mod worker;
 
 use std::io;
@@ -26,11 +27,12 @@ pub(super) use self::medium::{Watched, rewrite};
 use self::worker::{Core, Job, Worker};
 use super::queue::{Queue, queue};
 use super::record::{self, RecordError};
-use super::{Store, StoreError, Urgency};
+use super::{CostsOf, HourRange, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What can be chosen.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +43,20 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept.
     pub event_retention: SignedDuration,
+    /// How long sums of costs are kept.
+    pub cost_retention: SignedDuration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // A repeat that comes later than a week is a new request; a consumer of events may be away for a month.
         // 4096 waiting calls are four full batches: about what a slow disk does within the deadline of a call.
-        Self { queue_capacity: 4096, retention: SignedDuration::from_hours(7 * 24), event_retention: SignedDuration::from_hours(30 * 24) }
+        Self {
+            queue_capacity: 4096,
+            retention: SignedDuration::from_hours(7 * 24),
+            event_retention: SignedDuration::from_hours(30 * 24),
+            cost_retention: SignedDuration::from_hours(400 * 24),
+        }
     }
 }
 
@@ -166,6 +175,11 @@ impl Store for EmbeddedStore {
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         let subject = subject.clone();
         self.ask(Urgency::Read, move |core| core.ledger.accounts(&subject, &keys)).await
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        let _ = (hours, of);
+        Ok(Vec::new())
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

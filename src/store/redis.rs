@@ -19,6 +19,7 @@ mod request;
 mod row;
 mod script;
 mod slots;
+mod sums;
 mod sweeper;
 
 use std::collections::HashMap;
@@ -48,11 +49,12 @@ use self::request::Operation;
 use self::script::Flavour;
 use self::sweeper::Sweeper;
 use super::queue::{Queue, queue};
-use super::{Store, StoreError, Urgency};
+use super::{CostsOf, HourRange, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -71,6 +73,8 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept; never shorter than `retention`.
     pub event_retention: SignedDuration,
+    /// How long sums of costs are kept.
+    pub cost_retention: SignedDuration,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
     /// How often is looked whether the server is still fit to keep a ledger.
@@ -126,6 +130,7 @@ impl Options {
             transactions_per_call: 1,
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
+            cost_retention: SignedDuration::from_hours(400 * 24),
             sweep_interval: Duration::from_secs(5),
             examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
@@ -246,7 +251,7 @@ impl RedisStore {
             patience: options.patience,
             silent: (0..options.partitions).map(|_| AtomicU64::new(0)).collect(),
             opened: tokio::time::Instant::now(),
-            hour: AtomicI64::new(0),
+            day: AtomicI64::new(0),
         });
         Ok(Self::start(caller, &options))
     }
@@ -264,6 +269,7 @@ impl RedisStore {
         let sweeper = Sweeper {
             id: uuid::Uuid::now_v7().to_string(),
             event_retention: micros(options.event_retention.max(options.retention)),
+            cost_retention: micros(options.cost_retention),
             interval: options.sweep_interval,
         };
         let keepers = vec![
@@ -282,9 +288,8 @@ impl RedisStore {
     pub fn command(&self, transaction: &Transaction, urgency: Urgency) -> redis::Cmd {
         let caller = &self.caller;
         let partition = caller.keys.partition_of(&transaction.subject);
-        let subject = caller.keys.partition(partition).subject(transaction.subject.as_str());
         let operation = Operation::transact(transaction);
-        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], &[subject], false);
+        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], false);
         flavour(urgency).command(true, &keys, &arguments)
     }
 
@@ -360,6 +365,10 @@ impl Store for RedisStore {
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         let reply = self.fields(subject, keys.iter().map(|key| format!("a:{key}")).collect(), Urgency::Read).await?;
         (0..keys.len()).map(|place| reply.account(2 + place).map_err(broken)).collect()
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.read_costs(hours, of).await
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

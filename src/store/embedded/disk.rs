@@ -12,13 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 pub(super) use self::moving::Importing;
-use super::OpenError;
+use super::{OpenError, sums};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{AccountKey, Changes, Event};
 use crate::store::record::{self, Genesis, Position, RecordError};
 
 /// Layout of tables and keys. Raised when a program that knows the old one could misread the new one.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 /// Most outdated events one write deletes beside its own work, so that a backlog never delays a decision for long.
 const TRIMMED_MAX: usize = 512;
 /// The ledger itself is in memory; this only spares reading the pages that the next writes touch.
@@ -82,6 +82,7 @@ impl Disk {
             }
             write.open_table(CATALOGS)?;
             write.open_table(EVENTS)?;
+            sums::create(&write)?;
             let mut meta = write.open_table(META)?;
             meta.insert(GENESIS, record::encode_genesis(genesis).as_slice())?;
             meta.insert(POSITION, record::encode_position((0, Timestamp::MIN)).as_slice())?;

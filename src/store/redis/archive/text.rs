@@ -13,8 +13,9 @@ use crate::store::redis::request::{event_letter, tally_text};
 use crate::store::redis::row::{NOTHING, account, fingerprint_text, number, state_letter, stored_row, time_text};
 use crate::store::transfer::SubjectState;
 
-const KINDS: [EventKind; 7] = [
+const KINDS: [EventKind; 8] = [
     EventKind::Reserved,
+    EventKind::Retried,
     EventKind::Extended,
     EventKind::Committed,
     EventKind::Released,
