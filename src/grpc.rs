@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::domain::ids::TraceId;
 use crate::proto::v1;
 use crate::service::{Service, ServiceError};
 use crate::telemetry::{Telemetry, context};
@@ -25,11 +24,6 @@ mod write;
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub message_bytes: usize,
-}
-
-/// The trace that the call belongs to.
-fn trace() -> Option<TraceId> {
-    None
 }
 
 /// The handlers of all services.

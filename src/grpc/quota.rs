@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
-use super::{Handlers, status, trace, write};
+use super::{Handlers, status, write};
 use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, TraceId, UserId};
 use crate::domain::reservation::Outcome;
 use crate::domain::retry::NextAttempt;
@@ -13,6 +13,7 @@ use crate::proto::v1::quota_service_server::QuotaService;
 use crate::service::{
     ExtendCommand, Offer, QuoteCommand, RecordCommand, ReserveCommand, RetryCommand, ServiceError, SettleCommand, Settled,
 };
+use crate::telemetry::context::trace_id;
 
 /// How an attempt may end that is given back.
 const RELEASE_OUTCOMES: [Outcome; 5] = [Outcome::Failed, Outcome::Rejected, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown];
@@ -39,7 +40,7 @@ impl QuotaService for Handlers {
     }
 
     async fn commit(&self, request: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
-        let command = read_commit(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_commit(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
         self.tell(&settled);
         Ok(Response::new(v1::CommitResponse {
@@ -52,7 +53,7 @@ impl QuotaService for Handlers {
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        let command = read_release(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_release(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
         self.tell(&settled);
         Ok(Response::new(v1::ReleaseResponse {
@@ -65,9 +66,11 @@ impl QuotaService for Handlers {
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
-        let command = read_retry(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_retry(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let asked = self.telemetry.asked_again(&command.subject);
         let retried = self.change(|service| async move { service.retry(command).await }).await?;
         let answer = &retried.answer;
+        asked.decided(answer.outcome.as_ref().map(|reservation| &*reservation.row), answer.replayed);
         let outcome = match &answer.outcome {
             Ok(reservation) => v1::retry_response::Outcome::Reservation(write::reservation(reservation)),
             Err(denial) => v1::retry_response::Outcome::Denial(write::denial(denial)),
@@ -88,7 +91,7 @@ impl QuotaService for Handlers {
     }
 
     async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
-        let command = read_record(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_record(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
         self.tell(&settled);
         Ok(Response::new(v1::RecordUsageResponse {

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Store, StoreError, Urgency};
+use super::{CostsOf, HourRange, Store, StoreError, Urgency};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What a store is asked, as far as a measurement tells it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub enum Operation {
     Documents,
     Reservation,
     Accounts,
+    Costs,
     KeepCatalog,
     Catalog,
 }
@@ -37,8 +39,17 @@ pub struct Metered {
 }
 
 impl Operation {
-    pub const ALL: [Self; 8] =
-        [Self::Reserve, Self::Settle, Self::Document, Self::Documents, Self::Reservation, Self::Accounts, Self::KeepCatalog, Self::Catalog];
+    pub const ALL: [Self; 9] = [
+        Self::Reserve,
+        Self::Settle,
+        Self::Document,
+        Self::Documents,
+        Self::Reservation,
+        Self::Accounts,
+        Self::Costs,
+        Self::KeepCatalog,
+        Self::Catalog,
+    ];
 
     /// Its place in [`Operation::ALL`].
     pub fn index(self) -> usize {
@@ -53,6 +64,7 @@ impl Operation {
             Self::Documents => "documents",
             Self::Reservation => "reservation",
             Self::Accounts => "accounts",
+            Self::Costs => "costs",
             Self::KeepCatalog => "keep_catalog",
             Self::Catalog => "catalog",
         }
@@ -93,6 +105,10 @@ impl Store for Metered {
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         self.watched(Operation::Accounts, self.store.accounts(subject, keys)).await
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.watched(Operation::Costs, self.store.costs(hours, of)).await
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

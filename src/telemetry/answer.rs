@@ -15,7 +15,8 @@ use crate::domain::ledger::Row;
 /// A request for a generation that is being decided.
 pub struct Asked<'t> {
     telemetry: &'t Telemetry,
-    action: ActionId,
+    /// `None`: that of a reservation which is not known yet.
+    action: Option<ActionId>,
     /// To try a request is no request.
     is_counted: bool,
 }
@@ -27,7 +28,13 @@ impl Telemetry {
             span.set_attribute(attributes::text(attribute::SUBJECT, subject.as_str()));
             span.set_attributes(attributes::of_target(action, target));
         });
-        Asked { telemetry: self, action: action.clone(), is_counted: !is_trial }
+        Asked { telemetry: self, action: Some(action.clone()), is_counted: !is_trial }
+    }
+
+    /// Tells that a held reservation is to be tried again.
+    pub fn asked_again(&self, subject: &SubjectId) -> Asked<'_> {
+        recording(|span| span.set_attribute(attributes::text(attribute::SUBJECT, subject.as_str())));
+        Asked { telemetry: self, action: None, is_counted: true }
     }
 
     /// Tells how a reservation stands after a call that settled, extended or recorded it.
@@ -51,6 +58,9 @@ impl Asked<'_> {
     pub fn decided(self, outcome: Result<&Row, &Denial>, is_replayed: bool) {
         match outcome {
             Ok(row) => recording(|span| {
+                if self.action.is_none() {
+                    span.set_attributes(attributes::of_target(&row.detail.action, row.detail.last_attempt().target.as_ref()));
+                }
                 span.set_attribute(attributes::outputs_asked(&row.detail));
                 of_row(span, row, is_replayed);
             }),
@@ -62,7 +72,7 @@ impl Asked<'_> {
         let reason = denial.reason();
         if self.is_counted {
             let is_unpriced = denial.violations.iter().any(|violation| violation.reason == DenialReason::UnpricedTarget);
-            self.telemetry.metrics.denied(reason, &self.action, is_unpriced);
+            self.telemetry.metrics.denied(reason, self.action.as_ref(), is_unpriced);
         }
         recording(|span| {
             let limit = denial.violations.first().map(|violation| attributes::text(attribute::DENIAL_LIMIT, &violation.name));

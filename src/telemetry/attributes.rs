@@ -1,6 +1,6 @@
 //! A reservation and its attempts as attributes of a span or of a log record.
 //!
-//! Owns the words for outcomes and reasons. Amounts become binary floating point here, because that is what such tools compare; the exact
+//! Owns the words for reasons and decisions. Amounts become binary floating point here, because that is what such tools compare; the exact
 //! ones are in the ledger.
 
 use opentelemetry::KeyValue;
@@ -9,7 +9,8 @@ use super::names::attribute;
 use crate::domain::amount::{MICROS_PER_UNIT, Micros};
 use crate::domain::ids::{ActionId, Target};
 use crate::domain::ledger::State;
-use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome};
+use crate::domain::reservation::{Attempt, AttemptReason, Detail};
+use crate::domain::summary::outcome_name;
 
 /// The most attributes of one attempt, so that their list is made once.
 const ATTRIBUTES_MAX: usize = 20;
@@ -34,7 +35,7 @@ pub(super) fn of_attempt(detail: &Detail, attempt: &Attempt) -> Vec<KeyValue> {
         KeyValue::new(attribute::FAILOVER, attempt.is_failover(detail)),
         text(attribute::CATALOG, detail.catalog.as_str()),
     ]);
-    attributes.extend(attempt.outcome.map(|ended| KeyValue::new(attribute::OUTCOME, outcome(ended))));
+    attributes.extend(attempt.outcome.map(|ended| KeyValue::new(attribute::OUTCOME, outcome_name(ended))));
     attributes.extend(attempt.tier.as_ref().map(|tier| text(attribute::TIER, tier.as_str())));
     attributes.extend(detail.plan.as_ref().map(|plan| text(attribute::PLAN, plan.as_str())));
     attributes.extend(detail.meter.as_ref().map(|meter| text(attribute::METER, meter.as_str())));
@@ -68,18 +69,6 @@ pub(super) fn units(amount: Micros) -> f64 {
 #[expect(clippy::float_arithmetic, reason = "what is shown is a measurement; the money is in the ledger")]
 fn whole(micros: i64) -> f64 {
     micros as f64 / MICROS_PER_UNIT as f64
-}
-
-pub(super) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Rejected => "rejected",
-        Outcome::Failed => "failed",
-        Outcome::Blocked => "blocked",
-        Outcome::Cancelled => "cancelled",
-        Outcome::Unknown => "unknown",
-        Outcome::Expired => "expired",
-    }
 }
 
 pub(super) fn attempt_reason(reason: AttemptReason) -> &'static str {

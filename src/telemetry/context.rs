@@ -10,6 +10,8 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
+use crate::domain::ids::TraceId;
+
 /// The caller's context, if its metadata has a valid one.
 pub(super) fn of_caller(headers: &HeaderMap) -> Context {
     // Most callers without a trace have no such header at all.
@@ -24,9 +26,9 @@ pub fn carried<F: Future>(future: F) -> WithContext<F> {
     future.with_current_context()
 }
 
-/// The trace of the call whose future is being polled now: 32 lower-case hexadecimal digits. `None`: it belongs to none.
-pub fn trace_id() -> Option<Box<str>> {
-    with_current(|span| span.trace_id().to_string().into_boxed_str())
+/// The trace of the call whose future is being polled now, its caller's where there is one. `None`: it belongs to none.
+pub fn trace_id() -> Option<TraceId> {
+    with_current(|span| TraceId::new(span.trace_id().to_bytes()))?
 }
 
 /// Calls `tell` with the span of the call whose future is being polled now: ours where spans are recorded, else the caller's.
@@ -42,6 +44,7 @@ pub(super) fn with_current<T>(tell: impl FnOnce(&SpanContext) -> T) -> Option<T>
 mod tests {
     use super::*;
 
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn headers(traceparent: &str) -> HeaderMap {
@@ -52,7 +55,7 @@ mod tests {
     fn the_callers_trace_is_told_while_its_call_is_polled_and_not_after() {
         assert_eq!(trace_id(), None);
         let guard = of_caller(&headers(PARENT)).attach();
-        assert_eq!(trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(trace_id().unwrap().to_string(), TRACE);
         drop(guard);
         assert_eq!(trace_id(), None);
     }
@@ -61,7 +64,7 @@ mod tests {
     async fn a_task_of_its_own_still_belongs_to_the_call() {
         let told = async { tokio::spawn(carried(async { trace_id() })).await.unwrap() };
         let told = told.with_context(of_caller(&headers(PARENT))).await;
-        assert_eq!(told.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(told.unwrap().to_string(), TRACE);
         assert_eq!(tokio::spawn(carried(async { trace_id() })).await.unwrap(), None);
     }
 

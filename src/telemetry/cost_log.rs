@@ -4,6 +4,7 @@
 //! and never waited for: the ledger's own events are the books, these are a copy.
 
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
+use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 
@@ -39,6 +40,10 @@ impl CostLog {
         let target = attributes::of_target(&event.detail().action, event.attempt.target.as_ref());
         for attribute in target.chain(attributes::of_attempt(event.detail(), &event.attempt)).chain(own) {
             record.add_attribute(attribute.key, any(attribute.value));
+        }
+        if let Some(trace) = event.attempt.trace {
+            // Of the call that closed the attempt; which of its spans that was is not kept.
+            record.set_trace_context(TraceId::from_bytes(trace.bytes()), SpanId::INVALID, None);
         }
         self.0.emit(record);
     }

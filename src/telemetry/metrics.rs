@@ -117,8 +117,8 @@ impl Metrics {
         self.tables.observe(event);
     }
 
-    /// Counts a denial. It changes nothing, so the ledger has no event of it.
-    pub(super) fn denied(&self, reason: DenialReason, action: &ActionId, is_unpriced: bool) {
+    /// Counts a denial, of an action where that is known. It changes nothing, so the ledger has no event of it.
+    pub(super) fn denied(&self, reason: DenialReason, action: Option<&ActionId>, is_unpriced: bool) {
         self.tables.denied(reason, action, is_unpriced);
     }
 

@@ -11,7 +11,9 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use super::*;
 use crate::domain::amount::Micros;
 use crate::domain::denial::{Denial, DenialReason, Violation};
-use crate::domain::ids::{ActionId, CatalogVersion, GenerationId, ModelId, PlanId, ProviderId, ReservationId, SubjectId, Target, TierId};
+use crate::domain::ids::{
+    ActionId, CatalogVersion, GenerationId, ModelId, PlanId, ProviderId, ReservationId, SubjectId, Target, TierId, TraceId,
+};
 use crate::domain::ledger::{EventKind, Fingerprint, Row, State};
 use crate::domain::price_book::CostBasis;
 use crate::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Outcome};
@@ -37,6 +39,7 @@ pub(super) fn row(state: State, ran: &str, planned: &str) -> Row {
         target: Some(target(ran)),
         tier: Some(TierId::new("premium").unwrap()),
         outcome: (state == State::Committed).then_some(Outcome::Accepted),
+        outcome_unknown: false,
         units: Micros::new(2_000_000).unwrap(),
         cost: Micros::new(500_000).unwrap(),
         planned_cost: Micros::new(200_000),
@@ -44,8 +47,11 @@ pub(super) fn row(state: State, ran: &str, planned: &str) -> Row {
         price_from: Some(time),
         start_time: time,
         end_time: ended.then_some(time),
+        asked: None,
         delivered: ended.then(|| work.clone()),
         billed: None,
+        closed_by: None,
+        trace: TraceId::new([0x0a; 16]),
     };
     let detail = Detail {
         user: None,
@@ -56,6 +62,7 @@ pub(super) fn row(state: State, ran: &str, planned: &str) -> Row {
         catalog: CatalogVersion::new("v1").unwrap(),
         judged_at: time,
         planned_target: Some(target(planned)),
+        fallbacks: Vec::new(),
         work,
         attempts: vec![attempt],
         labels: Labels::default(),
@@ -134,7 +141,7 @@ async fn a_call_is_a_span_below_its_callers_and_says_what_was_decided() {
     let (telemetry, spans) = traced();
     let handler = telemetry.clone();
     call(&telemetry, &format!("/{RESERVE}"), "0", async move {
-        assert_eq!(context::trace_id().as_deref(), Some(TRACE));
+        assert_eq!(context::trace_id().unwrap().to_string(), TRACE);
         let row = row(State::Held, "a/dear", "a/cheap");
         let subject = SubjectId::new("acme").unwrap();
         let asked = handler.asked(&subject, &row.detail.action, Some(&target("a/dear")), false);
@@ -239,7 +246,7 @@ async fn a_call_that_is_dropped_ends_its_span_although_its_work_goes_on() {
 #[tokio::test]
 async fn without_an_exporter_a_call_still_belongs_to_its_callers_trace_unless_context_is_not_taken() {
     let untraced = Telemetry::local();
-    call(&untraced, &format!("/{RESERVE}"), "0", async { assert_eq!(context::trace_id().as_deref(), Some(TRACE)) }).await;
+    call(&untraced, &format!("/{RESERVE}"), "0", async { assert_eq!(context::trace_id().unwrap().to_string(), TRACE) }).await;
     let deaf = Arc::new(Telemetry::of(Metrics::local(), Providers::default(), false));
     call(&deaf, &format!("/{RESERVE}"), "0", async { assert_eq!(context::trace_id(), None) }).await;
 }
@@ -265,6 +272,7 @@ fn a_cost_event_is_one_log_record_with_all_there_is_to_say() {
     has("genquota.cost.shift", 0.3.into());
     has("gen_ai.request.model", "dear".into());
     has("genquota.event.sequence", 7.into());
+    assert_eq!(record.record.trace_context().unwrap().trace_id.to_bytes(), [0x0a; 16]);
     for (name, _) in record.record.attributes_iter() {
         assert!(attribute::ALL.contains(&name.as_str()), "{name}");
     }

@@ -16,8 +16,8 @@ use crate::domain::event::CostEvent;
 use crate::domain::ids::{ActionId, PlanId, Target, TierId};
 use crate::domain::ledger::{Event, EventKind, Row};
 use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome};
-use crate::domain::summary::Tally;
-use crate::telemetry::attributes::{attempt_reason, denial_reason, outcome};
+use crate::domain::summary::{Tally, outcome_name};
+use crate::telemetry::attributes::{attempt_reason, denial_reason};
 use crate::telemetry::names::{self, Metric, NONE, OTHER};
 
 /// Most series of one metric. Beyond them, what is new is counted as `other`: below the 2,000 from which OpenTelemetry drops labels.
@@ -117,9 +117,9 @@ impl Tables {
         }
         for action in catalog.actions.keys() {
             state.known.actions.insert(action.clone());
-            state.action(action);
+            state.action(Some(action));
             for reason in denial_reason::ALL {
-                state.denial(reason, action);
+                state.denial(reason, Some(action));
             }
         }
     }
@@ -134,7 +134,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn denied(&self, reason: DenialReason, action: &ActionId, is_unpriced: bool) {
+    pub(super) fn denied(&self, reason: DenialReason, action: Option<&ActionId>, is_unpriced: bool) {
         let mut state = self.lock();
         *state.denial(reason, action) += 1;
         if is_unpriced {
@@ -151,13 +151,13 @@ impl State {
     /// Counts what became of a reservation as such.
     fn reservation(&mut self, kind: EventKind, row: &Row) {
         let attempt = row.detail.last_attempt();
-        let sums = self.action(&row.detail.action);
+        let sums = self.action(Some(&row.detail.action));
         let opened = match kind {
             EventKind::Reserved => {
                 sums.held += 1;
                 true
             }
-            EventKind::Recorded => true,
+            EventKind::Recorded | EventKind::Retried => true,
             EventKind::Committed if row.late => {
                 sums.late += 1;
                 false
@@ -180,7 +180,8 @@ impl State {
     /// Counts an attempt that ended.
     fn attempt(&mut self, kind: EventKind, event: &CostEvent) {
         let (detail, attempt) = (event.detail(), &event.attempt);
-        let tally = Tally::of(detail, attempt);
+        // A late commit was counted when it expired, and adds what it used and cost.
+        let tally = Tally::of_event(event);
         let key = self.known.key(detail, attempt);
         let of_target = TargetKey { target: key.target.clone(), tier: key.tier.clone(), currency: key.currency.clone() };
         let sums = self.ended(key);
@@ -188,12 +189,12 @@ impl State {
             u64::from(matches!(kind, EventKind::Committed | EventKind::Released | EventKind::Expired | EventKind::Recorded));
         sums.attempts += tally.attempts;
         sums.outputs += tally.outputs;
-        sums.units = sums.units.saturating_add(tally.units.get());
+        sums.units = sums.units.saturating_add(tally.units);
         sums.overage = sums.overage.saturating_add(event.overage.get());
-        sums.cost = sums.cost.saturating_add(tally.cost.get());
+        sums.cost = sums.cost.saturating_add(tally.cost);
         let shift = self.target(of_target);
-        shift.failovers += tally.failovers;
-        match tally.cost_shift_micros {
+        shift.failovers += u64::from(attempt.is_failover(detail) && !event.late);
+        match tally.cost_shift {
             up @ 0.. => shift.up = shift.up.saturating_add(up),
             down => shift.down = shift.down.saturating_sub(down),
         }
@@ -209,14 +210,14 @@ impl State {
         &mut self.targets.entry(key).or_insert_with_key(|key| Series { labels: key.labels(), sums: Shift::default() }).sums
     }
 
-    fn action(&mut self, action: &ActionId) -> &mut Reservations {
-        let key = self.known.actions.get(action).cloned();
+    fn action(&mut self, action: Option<&ActionId>) -> &mut Reservations {
+        let key = self.known.action(action);
         let labels = |key: &Option<ActionId>| [action_label(key.as_ref())];
         &mut self.actions.entry(key).or_insert_with_key(|key| Series { labels: labels(key), sums: Reservations::default() }).sums
     }
 
-    fn denial(&mut self, reason: DenialReason, action: &ActionId) -> &mut u64 {
-        let key = (reason, self.known.actions.get(action).cloned());
+    fn denial(&mut self, reason: DenialReason, action: Option<&ActionId>) -> &mut u64 {
+        let key = (reason, self.known.action(action));
         let labels =
             |key: &(DenialReason, Option<ActionId>)| [KeyValue::new("reason", denial_reason::name(key.0)), action_label(key.1.as_ref())];
         &mut self.denials.entry(key).or_insert_with_key(|key| Series { labels: labels(key), sums: 0 }).sums
@@ -239,6 +240,11 @@ impl Known {
             reason: attempt.reason,
             currency: self.currency(&detail.currency),
         }
+    }
+
+    /// The action as a catalog names it; `None` for any other.
+    fn action(&self, action: Option<&ActionId>) -> Option<ActionId> {
+        action.and_then(|action| self.actions.get(action)).cloned()
     }
 
     fn currency(&mut self, currency: &str) -> Arc<str> {
@@ -269,7 +275,7 @@ impl EndedKey {
             label("tier", &self.tier, TierId::as_str),
             label("action", &self.action, ActionId::as_str),
             label("plan", &self.plan, PlanId::as_str),
-            KeyValue::new("outcome", self.outcome.map_or(NONE, outcome)),
+            KeyValue::new("outcome", self.outcome.map_or(NONE, outcome_name)),
             KeyValue::new("reason", attempt_reason(self.reason)),
             KeyValue::new("currency", self.currency.clone()),
         ]

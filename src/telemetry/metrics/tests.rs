@@ -40,7 +40,7 @@ fn what_is_known_is_there_at_zero_before_anything_happens() {
     assert_eq!(values(&metrics, "genquota_cost_shift_up_total", &["provider=\"a\""]), [0.0, 0.0]);
     assert_eq!(values(&metrics, "genquota_denials_total", &["action=\"image.generate\""]), [0.0; 8]);
     assert_eq!(values(&metrics, "genquota_reservations_expired_total", &[]), [0.0]);
-    assert_eq!(values(&metrics, "genquota_store_errors_total", &["error=\"unavailable\""]), [0.0; 8]);
+    assert_eq!(values(&metrics, "genquota_store_errors_total", &["error=\"unavailable\""]), [0.0; 9]);
     assert_eq!(values(&metrics, "genquota_catalog_info", &["version=\"t\""]).len(), 1);
 }
 
@@ -80,6 +80,10 @@ fn a_hold_that_expired_and_was_committed_after_all_is_expired_and_late() {
     assert_eq!(values(&metrics, "genquota_reservations_late_total", &[]), [1.0]);
     assert_eq!(values(&metrics, "genquota_reservations_settled_total", &[]), [0.0]);
     assert_eq!(values(&metrics, "genquota_attempts_total", &["outcome=\"expired\""]), [1.0]);
+    // It is one attempt of one generation, and it did cost.
+    assert_eq!(values(&metrics, "genquota_generations_total", &["outcome=\"accepted\""]), [0.0]);
+    assert_eq!(values(&metrics, "genquota_attempts_total", &["outcome=\"accepted\""]), [0.0]);
+    assert_eq!(values(&metrics, "genquota_cost_total", &["outcome=\"accepted\""]), [0.5]);
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn a_target_without_a_price_is_counted_refused_or_not() {
     detail.attempts[0].price_from = None;
     unpriced.detail = Arc::new(detail);
     metrics.observe(&event(EventKind::Reserved, unpriced));
-    metrics.denied(DenialReason::UnpricedTarget, &ActionId::new("image.generate").unwrap(), true);
+    metrics.denied(DenialReason::UnpricedTarget, Some(&ActionId::new("image.generate").unwrap()), true);
     assert_eq!(values(&metrics, "genquota_unpriced_total", &["action=\"image.generate\""]), [2.0]);
 }
 
