@@ -4,6 +4,7 @@
 //! that meets the outage policy.
 
 pub mod embedded;
+pub mod feed;
 pub mod journal;
 pub mod metered;
 pub mod outage;
@@ -15,6 +16,7 @@ pub mod transfer;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::feed::{Ends, Feed, Observer, Page, Place, Reading};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
@@ -80,6 +82,9 @@ pub trait Store: Send + Sync + 'static {
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError>;
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError>;
+
+    /// Reads the events that every change leaves.
+    fn feed(&self) -> Arc<dyn Feed>;
 
     /// Finishes what was accepted and closes. Later calls answer [`StoreError::Closing`].
     async fn close(&self);

@@ -47,7 +47,7 @@ mod tests {
     use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
     use crate::domain::subject::Document;
     use crate::domain::summary::CostSum;
-    use crate::store::{CostsOf, HourRange, Urgency};
+    use crate::store::{CostsOf, Feed, HourRange, Urgency};
 
     /// Answers every call with the error it is told, or with nothing found.
     #[derive(Default)]
@@ -91,6 +91,10 @@ mod tests {
 
         async fn catalog(&self, _: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
             self.answer(None)
+        }
+
+        fn feed(&self) -> Arc<dyn Feed> {
+            panic!("a probe reads no events")
         }
 
         async fn close(&self) {}

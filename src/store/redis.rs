@@ -8,6 +8,7 @@ mod archive;
 mod caller;
 mod driver;
 pub mod examine;
+mod feed;
 mod guard;
 mod keys;
 mod lineage;
@@ -21,6 +22,7 @@ mod script;
 mod slots;
 mod sums;
 mod sweeper;
+mod text;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -37,6 +39,7 @@ pub use self::archive::RedisArchive;
 use self::caller::{Caller, Trouble};
 use self::driver::{Bounds, Job};
 use self::examine::{Finding, Verdict};
+use self::feed::RedisFeed;
 use self::guard::Genesis;
 use self::keys::Keys;
 use self::lineage::{Identity, LAYOUT, Lineage};
@@ -49,7 +52,7 @@ use self::request::Operation;
 use self::script::Flavour;
 use self::sweeper::Sweeper;
 use super::queue::{Queue, queue};
-use super::{CostsOf, HourRange, Store, StoreError, Urgency};
+use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
@@ -75,6 +78,9 @@ pub struct Options {
     pub event_retention: SignedDuration,
     /// How long sums of costs are kept.
     pub cost_retention: SignedDuration,
+    /// Most events kept, over all partitions: the oldest go first, but none within `retention`.
+    pub events_max: u64,
+    pub observer: Option<Observer>,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
     /// How often is looked whether the server is still fit to keep a ledger.
@@ -131,6 +137,8 @@ impl Options {
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
             cost_retention: SignedDuration::from_hours(400 * 24),
+            events_max: 1_000_000,
+            observer: None,
             sweep_interval: Duration::from_secs(5),
             examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
@@ -251,6 +259,8 @@ impl RedisStore {
             patience: options.patience,
             silent: (0..options.partitions).map(|_| AtomicU64::new(0)).collect(),
             opened: tokio::time::Instant::now(),
+            observer: options.observer.clone(),
+            stirred: watch::Sender::default(),
             day: AtomicI64::new(0),
         });
         Ok(Self::start(caller, &options))
@@ -270,6 +280,7 @@ impl RedisStore {
             id: uuid::Uuid::now_v7().to_string(),
             event_retention: micros(options.event_retention.max(options.retention)),
             cost_retention: micros(options.cost_retention),
+            events_max: options.events_max.div_ceil(u64::from(options.partitions)),
             interval: options.sweep_interval,
         };
         let keepers = vec![
@@ -332,7 +343,13 @@ impl Store for RedisStore {
         let flavour = flavour(urgency);
         let partition = self.caller.keys.partition_of(&transaction.subject);
         let reply = self.ask(partition, flavour, Operation::transact(&transaction), urgency).await?;
-        reply.answer(&transaction).map_err(broken)
+        let answer = reply.answer(&transaction).map_err(broken)?;
+        if let Some(observer) = &self.caller.observer
+            && let Some(event) = feed::event_of(&transaction, &answer)
+        {
+            observer.tell(&event);
+        }
+        Ok(answer)
     }
 
     async fn document(&self, subject: &SubjectId) -> Result<Option<Arc<Document>>, StoreError> {
@@ -379,6 +396,10 @@ impl Store for RedisStore {
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
         Ok(self.catalog_text(version).await?.map(Arc::from))
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        Arc::new(RedisFeed(self.caller.clone()))
     }
 
     async fn close(&self) {

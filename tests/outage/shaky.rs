@@ -8,7 +8,7 @@ use genquota::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use genquota::domain::ledger::{Account, AccountKey, Answer, Changes, Event, Ledger, Row, Transaction};
 use genquota::domain::subject::Document;
 use genquota::domain::summary::CostSum;
-use genquota::store::{CostsOf, HourRange, Store, StoreError, Urgency};
+use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use jiff::SignedDuration;
 
 use crate::audit::{Contents, Spent, check_step};
@@ -264,6 +264,10 @@ impl Store for Shaky {
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
         self.answer(None, |state| state.catalogs.get(version).cloned()).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        panic!("nobody watches costs in bad weather of this kind")
     }
 
     async fn close(&self) {}

@@ -24,6 +24,8 @@ pub const OPTIONS: Options = Options {
     retention: RETENTION,
     event_retention: SignedDuration::from_hours(48),
     cost_retention: SignedDuration::from_hours(72),
+    events_max: 1_000_000,
+    observer: None,
 };
 pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 

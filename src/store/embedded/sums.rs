@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::domain::event::CostEvent;
 use crate::domain::ledger::Event;
-use crate::domain::summary::{CostSum, Tally, TallyKey};
+use crate::domain::summary::{CostSum, Tally, TallyKey, hour_of};
 use crate::store::record::{self, RecordError};
 use crate::store::{CostsOf, HourRange};
 
@@ -26,16 +27,16 @@ const LAST: &str = "\u{10ffff}";
 #[derive(Debug, Default)]
 pub(super) struct Sums(BTreeMap<(i64, String), Tally>);
 
-/// Why sums cannot be read.
+/// Why a table cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SumsError {
+pub(super) enum TableError {
     #[error("the database fails: {0}")]
     Database(#[source] Box<redb::Error>),
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
-impl<E: Into<redb::Error>> From<E> for SumsError {
+impl<E: Into<redb::Error>> From<E> for TableError {
     fn from(problem: E) -> Self {
         Self::Database(Box::new(problem.into()))
     }
@@ -52,10 +53,13 @@ impl Sums {
     }
 
     pub(super) fn add(&mut self, sum: &CostSum) {
-        let mut key = sum.key.as_str().to_owned();
+        self.put(sum.hour, sum.key.as_str().to_owned(), sum.tally);
+    }
+
+    fn put(&mut self, hour: i64, mut key: String, tally: Tally) {
         loop {
-            let known = self.0.entry((sum.hour, key.clone())).or_default();
-            if let Some(total) = known.checked_add(sum.tally) {
+            let known = self.0.entry((hour, key.clone())).or_default();
+            if let Some(total) = known.checked_add(tally) {
                 *known = total;
                 return;
             }
@@ -68,14 +72,13 @@ impl Sums {
     }
 
     /// Takes others in, and forgets those before an hour.
-    pub(super) fn merge(&mut self, others: &Self, first_hour: i64) -> Result<(), RecordError> {
-        for ((hour, key), tally) in &others.0 {
-            self.add(&sum(*hour, key, *tally)?);
+    pub(super) fn merge(&mut self, others: Self, first_hour: i64) {
+        for ((hour, key), tally) in others.0 {
+            self.put(hour, key, tally);
         }
         while self.0.first_key_value().is_some_and(|((hour, _), _)| *hour < first_hour) {
             self.0.pop_first();
         }
-        Ok(())
     }
 
     pub(super) fn read(&self, hours: &HourRange, of: &CostsOf) -> Result<Vec<CostSum>, RecordError> {
@@ -90,7 +93,7 @@ impl Sums {
     }
 
     /// Adds to what the database has.
-    pub(super) fn write(&self, write: &WriteTransaction) -> Result<(), SumsError> {
+    pub(super) fn write(&self, write: &WriteTransaction) -> Result<(), TableError> {
         let (mut costs, mut own, mut spent) = (write.open_table(COSTS)?, write.open_table(SUBJECT_COSTS)?, write.open_table(SPENT)?);
         for ((hour, key), tally) in &self.0 {
             let added = sum(*hour, key, *tally)?;
@@ -143,7 +146,7 @@ pub(super) fn trim(write: &WriteTransaction, first_hour: i64, max: usize) -> Res
 }
 
 /// The sums of some hours, as they stood at one moment.
-pub(super) fn read(database: &Database, hours: &HourRange, of: &CostsOf) -> Result<Vec<CostSum>, SumsError> {
+pub(super) fn read(database: &Database, hours: &HourRange, of: &CostsOf) -> Result<Vec<CostSum>, TableError> {
     let read = database.begin_read()?;
     let mut sums = Vec::new();
     if *of == CostsOf::Everybody {
@@ -155,7 +158,7 @@ pub(super) fn read(database: &Database, hours: &HourRange, of: &CostsOf) -> Resu
         return Ok(sums);
     }
     let own = read.open_table(SUBJECT_COSTS)?;
-    let mut collect = |subject: &str, hours: &HourRange| -> Result<(), SumsError> {
+    let mut collect = |subject: &str, hours: &HourRange| -> Result<(), TableError> {
         for row in own.range((subject, hours.start, "")..(subject, hours.end, ""))? {
             let (key, tally) = row?;
             let (_, hour, key) = key.value();
@@ -178,11 +181,16 @@ pub(super) fn read(database: &Database, hours: &HourRange, of: &CostsOf) -> Resu
 }
 
 /// Every sum there is, everybody's and each subject's.
-pub(super) fn read_all(database: &Database) -> Result<Vec<CostSum>, SumsError> {
+pub(super) fn read_all(database: &Database) -> Result<Vec<CostSum>, TableError> {
     let all = i64::MIN..i64::MAX;
     let mut sums = read(database, &all, &CostsOf::Everybody)?;
     sums.extend(read(database, &all, &CostsOf::EachSubject)?);
     Ok(sums)
+}
+
+/// The first hour whose sums are kept.
+pub(super) fn first_hour(now: Timestamp, retention: SignedDuration) -> i64 {
+    now.checked_sub(retention).map_or(i64::MIN, hour_of)
 }
 
 fn sum(hour: i64, key: &str, tally: Tally) -> Result<CostSum, RecordError> {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Time;
+use super::feed::tell_swept;
 use super::keys::Keys;
 use super::lineage::{Identity, Lineage};
 use super::link::{Failure, Link, LinkState};
@@ -20,7 +21,7 @@ use super::reply::{Reply, ReplyError};
 use super::request::{Due, Needs, Operation};
 use super::row::{NOTHING, time_text};
 use super::script::Flavour;
-use crate::store::StoreError;
+use crate::store::{Observer, StoreError};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 /// Most rounds of sweeping before a decision. Each takes the holds that are due first, 128 of them; a subject with more waits no longer.
@@ -48,6 +49,9 @@ pub(super) struct Caller {
     /// Since when each partition has given no answer, in milliseconds since `opened`; 0 where it does.
     pub(super) silent: Vec<AtomicU64>,
     pub(super) opened: Instant,
+    pub(super) observer: Option<Observer>,
+    /// Counts the changes that this process brings about.
+    pub(super) stirred: watch::Sender<u64>,
     /// The store's day since 1970, as last heard.
     pub(super) day: AtomicI64,
 }
@@ -133,7 +137,14 @@ impl Caller {
         for member in reply.texts(3)? {
             tracing::error!(partition, member, "a row of the store is damaged; it is left as it is");
         }
-        Ok(reply.number(2)?)
+        let count = reply.number(2)?;
+        if let Some(observer) = self.observer.as_ref().filter(|_| count > 0)
+            && let Err(trouble) = tell_swept(self, observer, partition, reply.number(4)?, count).await
+        {
+            // The change is made all the same, and readers of events will see it.
+            tracing::warn!(partition, count, %trouble, "an observer misses holds that have expired");
+        }
+        Ok(count)
     }
 
     /// Lays out a partition, or begins a generation of it. Tells the identity it has then, and its last change.
@@ -197,11 +208,19 @@ impl Caller {
                     if let Some(replication) = self.replication.as_ref().filter(|_| replies.iter().any(Reply::tells_a_change)) {
                         replication.confirm().await?;
                     }
+                    self.stir(&replies);
                     return Ok(replies);
                 }
             }
         }
         Err(Trouble::NotApplied("the store's clock jumps".to_owned()))
+    }
+
+    fn stir(&self, replies: &[Reply]) {
+        let changes: u64 = replies.iter().map(Reply::changes).sum();
+        if changes > 0 {
+            self.stirred.send_modify(|count| *count += changes);
+        }
     }
 
     /// The keys and arguments of a call.

@@ -8,12 +8,14 @@ use std::fmt::Write as _;
 
 use super::keys::PartitionKeys;
 use super::row::{NOTHING, fingerprint_text, state_letter, time_text};
+use super::sweeper::Sweeper;
 use crate::domain::amount::Micros;
 use crate::domain::event::expired_attempt;
 use crate::domain::ids::{SubjectId, UserId};
 use crate::domain::ledger::{CapLeg, EventKind, Expected, Movement, Next, Side, Source, State, Step, Take, Transaction};
 use crate::domain::reservation::{Attempt, Detail};
 use crate::domain::summary::{Tally, closing, dimensions};
+use crate::store::feed::Place;
 use crate::store::record;
 
 /// The letter of a sweep.
@@ -162,8 +164,9 @@ impl Operation {
     }
 
     /// What is due in a partition, unless another sweeper is at it. Times are in microseconds.
-    pub(super) fn peek(sweeper: &str, lease: i64, count: usize, event_retention: i64, cost_retention: i64) -> Self {
-        let rest = format!("{sweeper} {lease} {count} {event_retention} {cost_retention}").into_bytes();
+    pub(super) fn peek(sweeper: &Sweeper, lease: i64, count: usize) -> Self {
+        let Sweeper { id, event_retention, events_max, cost_retention, .. } = sweeper;
+        let rest = format!("{id} {lease} {count} {event_retention} {events_max} {cost_retention}").into_bytes();
         Self { letter: 'P', keys: Vec::new(), rest, needs: Needs { lapses: true, spent: true, ..Needs::default() } }
     }
 
@@ -201,6 +204,12 @@ impl Operation {
         }
         let needs = Needs { costs: true, lapses: true, spent: true, subjects: false };
         Self { letter: SWEEP, keys, rest: rest.into_bytes(), needs }
+    }
+
+    /// Events after a place, at most so many.
+    pub(super) fn events(after: Place, count: usize) -> Self {
+        let rest = format!("{} {} {count}", after.generation, after.number).into_bytes();
+        Self { letter: 'Q', keys: Vec::new(), rest, needs: Needs::default() }
     }
 
     /// Whether the change of a number is still the one that was seen at this time.

@@ -10,7 +10,7 @@ use genquota::domain::subject::Document;
 use genquota::domain::summary::CostSum;
 use genquota::proto::v1;
 use genquota::store::embedded::{EmbeddedStore, Options};
-use genquota::store::{CostsOf, HourRange, Store, StoreError, Urgency};
+use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -71,6 +71,10 @@ impl Store for Door {
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {
         self.through()?.keep_catalog(version, text).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.store.feed()
     }
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {

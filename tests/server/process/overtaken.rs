@@ -15,7 +15,7 @@ use genquota::domain::summary::CostSum;
 use genquota::domain::work::{Item, Work};
 use genquota::service::{Catalogs, ReserveCommand, Rules, Service};
 use genquota::store::embedded::{EmbeddedStore, Options};
-use genquota::store::{CostsOf, HourRange, Store, StoreError, Urgency};
+use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 
@@ -63,6 +63,10 @@ impl Store for Late {
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {
         self.store.keep_catalog(version, text).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.store.feed()
     }
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{CALLS_MAX, RedisArchive, text};
+use super::{CALLS_MAX, RedisArchive};
 use crate::domain::ids::{CatalogVersion, SubjectId};
 use crate::domain::ledger::Row;
 use crate::domain::summary::CostSum;
@@ -13,7 +13,7 @@ use crate::store::redis::address::Place;
 use crate::store::redis::caller::position;
 use crate::store::redis::keys::Keys;
 use crate::store::redis::row::time;
-use crate::store::redis::sums;
+use crate::store::redis::{sums, text};
 use crate::store::transfer::{Extent, Numbers, Source, SubjectState, Sums, TransferError, Unnumbered, Writer, merge};
 
 /// Entries of a stream that one command reads.

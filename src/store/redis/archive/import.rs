@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use redis::{Script, Value};
 use uuid::Uuid;
 
-use super::{CALLS_MAX, RedisArchive, text};
+use super::{CALLS_MAX, RedisArchive};
 use crate::domain::ids::{CatalogVersion, SubjectId};
 use crate::domain::ledger::{Event, State};
 use crate::domain::summary::CostSum;
@@ -16,7 +16,7 @@ use crate::store::redis::keys::Keys;
 use crate::store::redis::lineage::{Identity, LAYOUT};
 use crate::store::redis::link::Failure;
 use crate::store::redis::row::{NOTHING, time_text};
-use crate::store::redis::sums;
+use crate::store::redis::{sums, text};
 use crate::store::transfer::{Header, Line, Put, SubjectState, Target, TransferError};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("import.lua")));

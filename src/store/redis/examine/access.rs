@@ -41,6 +41,7 @@ const COMMANDS: &[&str] = &[
     "ZRANGEBYLEX % - +",
     "XADD % * f v",
     "XRANGE % - +",
+    "XLEN %",
     "XTRIM % MAXLEN 1",
 ];
 

@@ -12,6 +12,7 @@
 --         T  a transaction        R  read fields        L  list documented subjects
 --         P  what is due          S  sweep it           V  is this still the ledger that was seen?
 --         K  sums of a day        I  who has some
+--         Q  events after a place, and how their stream stands
 --       Instead of all that, `A identity` lays a partition out.
 -- Reply one array for each operation, or one of `G` (another genesis), `B` (behind the high-water mark), `H` (another day).
 --

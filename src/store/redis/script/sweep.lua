@@ -1,9 +1,10 @@
 -- What time alone brings about: looked for by P, done by S.
 
 if wanted.P then
-  -- P sweeper lease count event-retention cost-retention: what is due, if no other sweeper is at it. Trims events that are outdated.
+  -- P sweeper lease count event-retention most cost-retention: what is due, if no other sweeper is at it. Trims events that are outdated, or
+  -- more than are to be kept, once ended reservations were looked for in them. Says how many it looked at for that.
   operations.P = function(operation)
-    local sweeper, lease, count, event_retention, cost_retention = match(operation, '^P (%S+) (%d+) (%d+) (%d+) (%d+)$')
+    local sweeper, lease, count, event_retention, most, cost_retention = match(operation, '^P (%S+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
     local due = call('ZRANGEBYSCORE', DUE, '-inf', now_text, 'LIMIT', 0, count)
     local lapsed = call('ZRANGEBYSCORE', LAPSES, '-inf', now_text, 'LIMIT', 0, count)
     local known = call('HMGET', META, 'sweeper', 'forgotten')
@@ -19,30 +20,31 @@ if wanted.P then
       end
       reached = entry[1]
     end
-    local outdated
+    local outdated, trimmed = nil, 0
     if cursor ~= '0-0' then
-      for _, entry in ipairs(call('XRANGE', EVENTS, '-', cursor, 'COUNT', count)) do
-        if tonumber(entry[2][2]) + tonumber(event_retention) > now then
+      local excess = call('XLEN', EVENTS) - most
+      for place, entry in ipairs(call('XRANGE', EVENTS, '-', cursor, 'COUNT', count)) do
+        if place > excess and tonumber(entry[2][2]) + tonumber(event_retention) > now then
           break
         end
-        outdated = entry[1]
+        outdated, trimmed = entry[1], place
       end
     end
     local days = format('(%d', math.floor((now - cost_retention) / DAY))
     local sums = call('ZRANGEBYSCORE', SPENT, '-inf', days, 'LIMIT', 0, count)
     if #due + #lapsed + #sums == 0 and reached == '-' and not outdated then
-      return { 'P', now_text, '-', {}, {}, {}, {} }
+      return { 'P', now_text, '-', {}, {}, {}, '0', {} }
     end
     local holder, until_when = match(known[1] or '', '^(%S+) (%d+)$')
     if holder and holder ~= sweeper and tonumber(until_when) > now then
-      return { 'P', now_text, '-', {}, {}, {}, {} }
+      return { 'P', now_text, '-', {}, {}, {}, '0', {} }
     end
     call('HSET', META, 'sweeper', sweeper .. ' ' .. format('%d', now + tonumber(lease)))
     if outdated then
       local of, number = match(outdated, '^(%d+)-(%d+)$')
       call('XTRIM', EVENTS, 'MINID', of .. '-' .. format('%d', tonumber(number) + 1))
     end
-    return { 'P', now_text, reached, due, lapsed, forgotten, sums }
+    return { 'P', now_text, reached, due, lapsed, forgotten, format('%d', trimmed), sums }
   end
 end
 
@@ -136,7 +138,7 @@ if wanted.S then
     if reached ~= '-' then
       call('HSET', META, 'forgotten', reached)
     end
-    return { 'W', now_text, format('%d', sequence - before), damaged }
+    return { 'W', now_text, format('%d', sequence - before), damaged, format('%d', sequence) }
   end
 end
 
