@@ -17,15 +17,16 @@ use self::listener::Listener;
 use crate::catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CatalogSource, Config, HttpAddress, ListenAddress, StoreAddress};
+use crate::domain::catalog::Catalog;
 use crate::grpc::Handlers;
 use crate::http::{self, Health, Phase};
 use crate::service::{Catalogs, OutageRules, Pace, Rules, Service};
 use crate::shutdown;
-use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options};
 use crate::store::journal::Journal;
-use crate::store::metered::Metered;
+use crate::store::metered::{Batches, Metered};
 use crate::store::redis::{Link, Options as RedisOptions, RedisStore, Replicas};
+use crate::store::{Observer, Store};
 use crate::telemetry::{Environment, Telemetry, names};
 
 mod keeper;
@@ -82,22 +83,25 @@ impl App {
     /// Reads the catalog, opens the store and binds every listener.
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         // First the cheap check of the catalog: nothing is opened for one that is wrong.
-        let text = catalog_text(&config.catalog)?;
+        let (text, catalog) = catalog_text(&config.catalog)?;
         let telemetry = Telemetry::start(&Environment::of_process(), config.telemetry)?;
+        telemetry.metrics().knows(&catalog);
         let journal = match &config.store {
             // A store in this process is never away while the process lives.
             StoreAddress::Memory | StoreAddress::Embedded(_) => None,
             StoreAddress::Redis(_) => open_journal(&config).await?,
         };
-        let store = open_store(&config, clock.clone(), journal.as_deref()).await?;
+        let store = open_store(&config, clock.clone(), journal.as_deref(), &telemetry).await?;
         Self::assemble(config, clock, text, (store, journal), telemetry).await
     }
 
     /// The same on a store that is open already, with the journal of the configuration.
     pub async fn build_on(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
-        let text = catalog_text(&config.catalog)?;
+        let (text, catalog) = catalog_text(&config.catalog)?;
+        let telemetry = Telemetry::local();
+        telemetry.metrics().knows(&catalog);
         let journal = open_journal(&config).await?;
-        Self::assemble(config, clock, text, (store, journal), Telemetry::local()).await
+        Self::assemble(config, clock, text, (store, journal), telemetry).await
     }
 
     async fn assemble(
@@ -113,7 +117,6 @@ impl App {
         }
         let read = |text: &str| catalog::parse("catalog", text).map_err(|problems| problems.to_string());
         let catalogs = Catalogs::start(&*store, Arc::from(text), read).await?;
-        telemetry.metrics().knows(&catalogs.current());
         tracing::info!(catalog = %catalogs.current().version, "catalog loaded");
         let rules = Rules { ttl: signed(config.reservation.ttl), ttl_max: signed(config.reservation.ttl_max) };
         let service = Service::new(store.clone(), catalogs, clock, rules);
@@ -213,19 +216,18 @@ impl App {
     }
 }
 
-fn catalog_text(source: &CatalogSource) -> anyhow::Result<String> {
+/// The catalog's text, and what it says.
+fn catalog_text(source: &CatalogSource) -> anyhow::Result<(String, Catalog)> {
     let (name, text) = match source {
         CatalogSource::Bundled => (catalog::BUNDLED_NAME.to_owned(), catalog::BUNDLED.to_owned()),
         CatalogSource::File(path) => (path.display().to_string(), catalog::read_text(path)?),
     };
     let (checked, problems) = catalog::check(&name, &text);
-    if checked.is_none() {
-        return Err(problems.into());
-    }
+    let Some(catalog) = checked else { return Err(problems.into()) };
     for problem in &problems.problems {
         tracing::warn!(catalog = name, line = problem.line, problem = problem.message, "catalog");
     }
-    Ok(text)
+    Ok((text, catalog))
 }
 
 /// Shows what waits in the journal. A gauge that is looked at must not keep the journal open.
@@ -233,6 +235,12 @@ fn watch_journal(telemetry: &Telemetry, journal: &Arc<Journal>) {
     let (queued, dead) = (Arc::downgrade(journal), Arc::downgrade(journal));
     telemetry.metrics().watch(&names::JOURNAL_QUEUED, move || queued.upgrade().map(|journal| journal.queued()));
     telemetry.metrics().watch(&names::JOURNAL_DEAD, move || dead.upgrade().map(|journal| journal.dead().len()));
+}
+
+/// Shows what waits for a store, without keeping that open either.
+fn watch_queue<S: Store>(telemetry: &Telemetry, store: &Arc<S>, depth: fn(&S) -> usize) {
+    let store = Arc::downgrade(store);
+    telemetry.metrics().watch(&names::STORE_QUEUE, move || store.upgrade().map(|store| depth(&store)));
 }
 
 async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
@@ -248,19 +256,33 @@ async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
     Ok(Some(Arc::new(journal)))
 }
 
-async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Journal>) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    journal: Option<&Journal>,
+    telemetry: &Arc<Telemetry>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let (observing, counting) = (telemetry.clone(), telemetry.clone());
+
     let options = Options {
         queue_capacity: config.limits.queue,
         retention: signed(config.retention),
         event_retention: EVENT_RETENTION,
+        observer: Some(Observer::new(move |event| observing.observe(event))),
+        batches: Some(Batches::new(move |operations| counting.metrics().batch(operations))),
         ..Options::default()
     };
     match config.store.clone() {
-        StoreAddress::Memory => Ok(Arc::new(EmbeddedStore::in_memory(options, clock)?)),
+        StoreAddress::Memory => {
+            let store = Arc::new(EmbeddedStore::in_memory(options, clock)?);
+            watch_queue(telemetry, &store, EmbeddedStore::depth);
+            Ok(store)
+        }
         StoreAddress::Embedded(directory) => {
             let open = move || EmbeddedStore::open(&directory, options, clock);
-            let store = tokio::task::spawn_blocking(open).await.map_err(|_| anyhow!("the store's start panicked"))??;
-            Ok(Arc::new(store))
+            let store = Arc::new(tokio::task::spawn_blocking(open).await.map_err(|_| anyhow!("the store's start panicked"))??);
+            watch_queue(telemetry, &store, EmbeddedStore::depth);
+            Ok(store)
         }
         StoreAddress::Redis(address) => {
             let reach = config.redis.link();
@@ -284,14 +306,17 @@ async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Jou
                 sweep_interval: config.redis.sweep_interval,
                 on_loss: config.redis.on_loss,
                 replicas,
+                observer: options.observer,
+                batches: options.batches,
                 known: journal.and_then(Journal::store).map(|identity| identity.to_string()),
                 ..RedisOptions::new(&config.instance)
             };
-            let store = RedisStore::open(link, options).await.context(at)?;
+            let store = Arc::new(RedisStore::open(link, options).await.context(at)?);
+            watch_queue(telemetry, &store, RedisStore::depth);
             if let Some(journal) = journal {
                 journal.remember_store(&store.identity()).await?;
             }
-            Ok(Arc::new(store))
+            Ok(store)
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A store that tells how long each of its answers took.
 //!
-//! It changes no answer and knows no metric: what it measures is told to a [`Watcher`].
+//! It changes no answer and knows no metric: what it measures is told to a [`Watcher`]. What only the store itself can see is told to
+//! [`Batches`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CostsOf, HourRange, Store, StoreError, Urgency};
+use super::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
@@ -31,6 +32,10 @@ pub enum Operation {
 pub trait Watcher: Send + Sync + 'static {
     fn answered(&self, operation: Operation, took: Duration, error: Option<&StoreError>);
 }
+
+/// Is told how many operations a store took up together, each time. It is called where they are carried out: it must be quick.
+#[derive(Clone)]
+pub struct Batches(Arc<dyn Fn(usize) + Send + Sync>);
 
 /// The store inside, watched.
 pub struct Metered {
@@ -68,6 +73,22 @@ impl Operation {
             Self::KeepCatalog => "keep_catalog",
             Self::Catalog => "catalog",
         }
+    }
+}
+
+impl Batches {
+    pub fn new(tell: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(super) fn tell(&self, operations: usize) {
+        (self.0)(operations);
+    }
+}
+
+impl std::fmt::Debug for Batches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Batches")
     }
 }
 
@@ -117,6 +138,10 @@ impl Store for Metered {
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
         self.watched(Operation::Catalog, self.store.catalog(version)).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.store.feed()
     }
 
     async fn close(&self) {
