@@ -29,7 +29,7 @@ pub struct Config {
     pub instance: String,
     /// Where gRPC is served; at least one, all different.
     pub listen: Vec<ListenAddress>,
-    /// Where health is served over HTTP.
+    /// Where health and metrics are served over HTTP.
     pub http: HttpAddress,
     pub catalog: CatalogSource,
     pub store: StoreAddress,

@@ -70,7 +70,7 @@ pub(super) struct SettingFlags {
     /// Where gRPC is served: `HOST:PORT` (port 0: any free one) or `unix:PATH`; repeatable [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// Where health is served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
+    /// Where health and metrics are served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
     /// File with meters, actions, plans, caps and prices [default: bundled]

@@ -163,7 +163,7 @@ pub static SETTINGS: [Setting; 36] = [
     Setting {
         key: "http",
         many: false,
-        about: "Where health is served over HTTP: `HOST:PORT` or `off`",
+        about: "Where health and metrics are served over HTTP: `HOST:PORT` or `off`",
         read: |config, values| {
             config.http = address(&values[0])?;
             Ok(())

@@ -185,8 +185,7 @@ impl State {
         let key = self.known.key(detail, attempt);
         let of_target = TargetKey { target: key.target.clone(), tier: key.tier.clone(), currency: key.currency.clone() };
         let sums = self.ended(key);
-        sums.generations +=
-            u64::from(matches!(kind, EventKind::Committed | EventKind::Released | EventKind::Expired | EventKind::Recorded));
+        sums.generations += u64::from(kind != EventKind::Retried && !event.late);
         sums.attempts += tally.attempts;
         sums.outputs += tally.outputs;
         sums.units = sums.units.saturating_add(tally.units);
