@@ -123,7 +123,7 @@ impl Telemetry {
         endings.spawn_blocking(move || metrics.shutdown_with_timeout(within));
         let ended = async { while endings.join_next().await.is_some() {} };
         if tokio::time::timeout(within, ended).await.is_err() {
-            tracing::warn!(within_ms = within.as_millis() as u64, "the collector takes too long: telemetry that was not sent is lost");
+            tracing::warn!(?within, "the collector takes too long: telemetry that was not sent is lost");
         }
         endings.detach_all();
     }
