@@ -97,8 +97,8 @@ const DOMAIN_CRATES: &[&str] = &["rust_decimal", "jiff", "thiserror"];
 
 /// Words that only some places may have in their code.
 const WORDS: &[(&str, &[&str])] = &[
-    // A server's status is made at the edge; a client reads those that it was sent.
-    ("Status", &["grpc", "cli/failure.rs", "demo"]),
+    // A server's status is made at the edge; a client reads those that it was sent. A span has one of OpenTelemetry's.
+    ("Status", &["grpc", "cli/failure.rs", "demo", "telemetry"]),
     // One clock, and the ledger's time is an argument.
     ("Timestamp::now", &["clock.rs"]),
     ("Zoned::now", &["clock.rs"]),

@@ -1,30 +1,44 @@
 //! What changes of the ledger come to in the text of `/metrics`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::catalog;
+use crate::domain::catalog::CreditPolicy;
+use crate::domain::counting::{Action, Charging};
+use crate::domain::ids::{CatalogVersion, PlanId, TierId};
 use crate::domain::ledger::{EventKind, Row, State};
-use crate::telemetry::tests::{event, row};
+use crate::domain::price_book::{PriceBook, PricedTarget, Unpriced};
+use crate::telemetry::tests::{event, row, target};
 
-const CATALOG: &str = "\
-catalog: genquota/v1
-version: t
-currency: USD
-meters:
-  credits: {}
-actions:
-  image.generate: {meter: credits, rules: [{per: output, rate: 1}]}
-plans:
-  pro: {rank: 1, price: {month: 1}, allowances: [{meter: credits, amount: 10, per: subject}]}
-prices:
-  - {provider: a, model: dear, tier: premium, components: [{per: output, price: 0.25}]}
-  - {provider: a, model: cheap, tier: basic, components: [{per: output, price: 0.1}]}
-";
+/// One free action, and two targets, the second cheaper.
+fn catalog() -> Catalog {
+    let action = ActionId::new("image.generate").unwrap();
+    let targets = [("a/dear", "premium"), ("a/cheap", "basic")];
+    let priced = |tier: &str| PricedTarget { tier: TierId::new(tier).unwrap(), prices: Vec::new() };
+    Catalog {
+        version: CatalogVersion::new("v1").unwrap(),
+        meters: BTreeMap::new(),
+        actions: BTreeMap::from([(
+            action.clone(),
+            Action { id: action, charge: Charging::Free, measures: BTreeSet::new(), attributes: BTreeMap::new() },
+        )]),
+        plans: BTreeMap::new(),
+        default_plan: None,
+        caps: Vec::new(),
+        price_book: PriceBook {
+            currency: Box::from("USD"),
+            unpriced: Unpriced::Refuse,
+            targets: targets.into_iter().map(|(name, tier)| (target(name), priced(tier))).collect(),
+        },
+        credits: CreditPolicy::default(),
+        near_limit_percent: 80,
+    }
+}
 
 fn metrics() -> Metrics {
     let metrics = Metrics::local();
-    metrics.knows(&catalog::parse("t", CATALOG).unwrap_or_else(|problems| panic!("{problems}")));
+    metrics.knows(&catalog());
     metrics
 }
 
@@ -43,7 +57,7 @@ fn what_is_known_is_there_at_zero_before_anything_happens() {
     assert_eq!(values(&metrics, "genquota_denials_total", &["action=\"image.generate\""]), [0.0; 8]);
     assert_eq!(values(&metrics, "genquota_reservations_expired_total", &[]), [0.0]);
     assert_eq!(values(&metrics, "genquota_store_errors_total", &["error=\"unavailable\""]), [0.0; 9]);
-    assert_eq!(values(&metrics, "genquota_catalog_info", &["version=\"t."]).len(), 1);
+    assert_eq!(values(&metrics, "genquota_catalog_info", &["version=\"v1\""]).len(), 1);
 }
 
 #[test]
@@ -104,7 +118,7 @@ fn series_are_bounded_and_no_attempt_is_lost() {
     for number in 0..3_000 {
         let mut row = row(State::Committed, "a/dear", "a/cheap");
         let mut detail = (*row.detail).clone();
-        detail.plan = Some(crate::domain::ids::PlanId::new(&format!("plan-{number}")).unwrap());
+        detail.plan = Some(PlanId::new(&format!("plan-{number}")).unwrap());
         row.detail = Arc::new(detail);
         metrics.observe(&event(EventKind::Committed, row));
     }
