@@ -29,7 +29,7 @@ pub struct Config {
     pub instance: String,
     /// Where gRPC is served; at least one, all different.
     pub listen: Vec<ListenAddress>,
-    /// Where health is served over HTTP.
+    /// Where health and metrics are served over HTTP.
     pub http: HttpAddress,
     pub catalog: CatalogSource,
     pub store: StoreAddress,
@@ -52,6 +52,7 @@ pub struct Config {
     pub request_timeout: Duration,
     pub limits: Limits,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
 }
 
 /// Where the catalog comes from.
@@ -101,6 +102,13 @@ pub struct LogConfig {
     /// A level, or directives of tracing's `EnvFilter` such as `info,genquota::store=debug`.
     pub filter: String,
     pub format: LogFormat,
+}
+
+/// What is told to others beside logs. Where it goes is said by the `OTEL_*` variables, which the `telemetry` room reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// True: cost events go out as log records too, if logs go anywhere.
+    pub cost_log: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +174,7 @@ impl Config {
             request_timeout: Duration::from_secs(10),
             limits: Limits { message_bytes: 65_536, streams_per_connection: 256, connections: 1024, queue: 4096 },
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Human },
+            telemetry: TelemetryConfig { cost_log: false },
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod feed;
 pub mod journal;
+pub mod metered;
 pub mod outage;
 pub mod queue;
 pub mod record;

@@ -20,8 +20,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("catalog", &["domain", "yaml"]),
     ("store", &["domain", "clock"]),
     ("events", &["domain", "store"]),
-    // `config` only says how to log.
-    ("telemetry", &["config"]),
+    // `config` only says how to log; the events of the ledger and the answers of the store are what it counts.
+    ("telemetry", &["config", "domain", "store"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
     ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
     ("http", &["service", "domain", "telemetry"]),
@@ -70,6 +70,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic_reflection", &["app", "grpc"]),
     ("redb", &["store/embedded", "store/embedded.rs", "store/journal", "store/journal.rs"]),
     ("redis", &["store/redis", "store/redis.rs"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("opentelemetry_prometheus", &["telemetry"]),
+    ("prometheus", &["telemetry"]),
+    ("hyper_rustls", &["telemetry/export"]),
     ("tokio_rustls", &["store/redis"]),
     ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
@@ -90,8 +97,8 @@ const DOMAIN_CRATES: &[&str] = &["rust_decimal", "jiff", "thiserror"];
 
 /// Words that only some places may have in their code.
 const WORDS: &[(&str, &[&str])] = &[
-    // A server's status is made at the edge; a client reads those that it was sent.
-    ("Status", &["grpc", "cli/failure.rs", "demo"]),
+    // A server's status is made at the edge; a client reads those that it was sent. A span has one of OpenTelemetry's.
+    ("Status", &["grpc", "cli/failure.rs", "demo", "telemetry"]),
     // One clock, and the ledger's time is an argument.
     ("Timestamp::now", &["clock.rs"]),
     ("Zoned::now", &["clock.rs"]),

@@ -70,7 +70,7 @@ pub(super) struct SettingFlags {
     /// Where gRPC is served: `HOST:PORT` (port 0: any free one) or `unix:PATH`; repeatable [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// Where health is served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
+    /// Where health and metrics are served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
     /// File with meters, actions, plans, caps and prices [default: bundled]
@@ -147,6 +147,9 @@ pub(super) struct SettingFlags {
     /// How it is logged: `human` or `json` [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Send cost events as OTLP log records too; `OTEL_*` variables say where to [default: false]
+    #[arg(long, value_name = "SWITCH")]
+    telemetry_cost_log: Option<String>,
 }
 
 impl StoreFlags {
@@ -220,6 +223,7 @@ impl SettingFlags {
             "limits.queue" => &self.limits_queue,
             "log.filter" => &self.log_filter,
             "log.format" => &self.log_format,
+            "telemetry.cost_log" => &self.telemetry_cost_log,
             key => return self.reach.value(key),
         };
         Some(value.as_ref())

@@ -33,6 +33,7 @@ struct RawConfig {
     request_timeout: Values,
     limits: Option<RawLimits>,
     log: Option<RawLog>,
+    telemetry: Option<RawTelemetry>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +92,12 @@ struct RawLimits {
 struct RawLog {
     filter: Values,
     format: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTelemetry {
+    cost_log: Values,
 }
 
 /// Reads a file. What cannot be read is added to `problems`; what can be is returned all the same.
@@ -184,6 +191,9 @@ impl RawConfig {
         }
         if let Some(log) = self.log {
             all.extend([("log.filter", log.filter), ("log.format", log.format)]);
+        }
+        if let Some(telemetry) = self.telemetry {
+            all.push(("telemetry.cost_log", telemetry.cost_log));
         }
         let given = all.into_iter().filter_map(|(key, values)| {
             let OneOrMany(values) = values?;

@@ -141,7 +141,7 @@ macro_rules! secret {
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 39] = [
+pub static SETTINGS: [Setting; 40] = [
     Setting {
         key: "instance",
         many: false,
@@ -165,7 +165,7 @@ pub static SETTINGS: [Setting; 39] = [
     Setting {
         key: "http",
         many: false,
-        about: "Where health is served over HTTP: `HOST:PORT` or `off`",
+        about: "Where health and metrics are served over HTTP: `HOST:PORT` or `off`",
         read: |config, values| {
             config.http = address(&values[0])?;
             Ok(())
@@ -296,6 +296,16 @@ pub static SETTINGS: [Setting; 39] = [
             }]
         },
     },
+    Setting {
+        key: "telemetry.cost_log",
+        many: false,
+        about: "Send cost events as OTLP log records too; `OTEL_*` variables say where to",
+        read: |config, values| {
+            config.telemetry.cost_log = switch(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.telemetry.cost_log.to_string()],
+    },
 ];
 
 fn address<T: FromStr<Err = super::AddressError>>(text: &str) -> Result<T, Wrong> {
@@ -392,7 +402,7 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_and_change_nothing() {
-        let table: [(&str, &[&str]); 19] = [
+        let table: [(&str, &[&str]); 20] = [
             ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
             ("listen", &["", "here"]),
             ("http", &["on", "unix:/x"]),
@@ -412,6 +422,7 @@ mod tests {
             ("limits.queue", &["0"]),
             ("log.filter", &["", "=,=", "genquota=loud"]),
             ("log.format", &["JSON"]),
+            ("telemetry.cost_log", &["on"]),
         ];
         let mut config = Config::defaults("/data".into());
         let before = config.clone();

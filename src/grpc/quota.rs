@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
-use super::{Handlers, status, trace, write};
+use super::{Handlers, status, write};
 use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, TraceId, UserId};
 use crate::domain::reservation::Outcome;
 use crate::domain::retry::NextAttempt;
@@ -13,6 +13,7 @@ use crate::proto::v1::quota_service_server::QuotaService;
 use crate::service::{
     ExtendCommand, Offer, QuoteCommand, RecordCommand, ReserveCommand, RetryCommand, ServiceError, SettleCommand, Settled,
 };
+use crate::telemetry::context::trace_id;
 
 /// How an attempt may end that is given back.
 const RELEASE_OUTCOMES: [Outcome; 5] = [Outcome::Failed, Outcome::Rejected, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown];
@@ -24,7 +25,9 @@ const RECORD_OUTCOMES: [Outcome; 6] =
 impl QuotaService for Handlers {
     async fn reserve(&self, request: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {
         let command = read_reserve(&request.into_inner()).map_err(status::of)?;
+        let asked = self.telemetry.asked(&command.subject, &command.action, command.target.as_ref(), command.validate_only);
         let reserved = self.change(|service| async move { service.reserve(command).await }).await?;
+        asked.decided(reserved.outcome.as_ref().map(|reservation| &*reservation.row), reserved.replayed);
         let outcome = match &reserved.outcome {
             Ok(reservation) => v1::reserve_response::Outcome::Reservation(write::reservation(reservation)),
             Err(denial) => v1::reserve_response::Outcome::Denial(write::denial(denial)),
@@ -37,8 +40,9 @@ impl QuotaService for Handlers {
     }
 
     async fn commit(&self, request: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
-        let command = read_commit(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_commit(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::CommitResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -49,8 +53,9 @@ impl QuotaService for Handlers {
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        let command = read_release(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_release(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::ReleaseResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -61,9 +66,11 @@ impl QuotaService for Handlers {
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
-        let command = read_retry(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_retry(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let asked = self.telemetry.asked_again(&command.subject);
         let retried = self.change(|service| async move { service.retry(command).await }).await?;
         let answer = &retried.answer;
+        asked.decided(answer.outcome.as_ref().map(|reservation| &*reservation.row), answer.replayed);
         let outcome = match &answer.outcome {
             Ok(reservation) => v1::retry_response::Outcome::Reservation(write::reservation(reservation)),
             Err(denial) => v1::retry_response::Outcome::Denial(write::denial(denial)),
@@ -79,12 +86,14 @@ impl QuotaService for Handlers {
     async fn extend(&self, request: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
         let command = read_extend(&request.into_inner()).map_err(status::of)?;
         let reservation = self.change(|service| async move { service.extend(command).await }).await?;
+        self.telemetry.settled(&reservation.subject, &reservation.row, false);
         Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
     }
 
     async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
-        let command = read_record(&request.into_inner(), trace()).map_err(status::of)?;
+        let command = read_record(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::RecordUsageResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -126,6 +135,16 @@ impl QuotaService for Handlers {
             period_start_time: balance.period.map(|period| write::time(period.start)),
             period_end_time: balance.period.map(|period| write::time(period.end)),
         }))
+    }
+}
+
+impl Handlers {
+    /// Tells the trace what became of a settlement.
+    fn tell(&self, settled: &Settled) {
+        match &settled.reservation {
+            Some(reservation) if !settled.queued => self.telemetry.settled(&reservation.subject, &reservation.row, settled.replayed),
+            _ => self.telemetry.queued(),
+        }
     }
 }
 

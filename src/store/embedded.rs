@@ -27,6 +27,7 @@ pub use self::medium::{Directory, Medium};
 pub(super) use self::medium::{Watched, rewrite};
 use self::shelf::{EmbeddedFeed, Shelf};
 use self::worker::{Core, Job, Worker};
+use super::metered::Batches;
 use super::queue::{Queue, queue};
 use super::record::{self, RecordError};
 use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
@@ -50,6 +51,7 @@ pub struct Options {
     /// Most events kept: the oldest go first.
     pub events_max: u64,
     pub observer: Option<Observer>,
+    pub batches: Option<Batches>,
 }
 
 impl Default for Options {
@@ -64,6 +66,7 @@ impl Default for Options {
             cost_retention: SignedDuration::from_hours(400 * 24),
             events_max: 1_000_000,
             observer: None,
+            batches: None,
         }
     }
 }

@@ -51,6 +51,7 @@ use self::reply::{Reply, ReplyError};
 use self::request::Operation;
 use self::script::Flavour;
 use self::sweeper::Sweeper;
+use super::metered::Batches;
 use super::queue::{Queue, queue};
 use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
@@ -81,6 +82,7 @@ pub struct Options {
     /// Most events kept, over all partitions: the oldest go first, but none within `retention`.
     pub events_max: u64,
     pub observer: Option<Observer>,
+    pub batches: Option<Batches>,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
     /// How often is looked whether the server is still fit to keep a ledger.
@@ -139,6 +141,7 @@ impl Options {
             cost_retention: SignedDuration::from_hours(400 * 24),
             events_max: 1_000_000,
             observer: None,
+            batches: None,
             sweep_interval: Duration::from_secs(5),
             examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
@@ -270,9 +273,9 @@ impl RedisStore {
         let (queue, waiting) = queue(options.queue_capacity);
         let (end, ended) = watch::channel(());
         let bounds = Bounds { calls: options.calls_in_flight.max(1), operations_per_call: options.transactions_per_call.max(1) };
-        let driven = caller.clone();
+        let (driven, batches) = (caller.clone(), options.batches.clone());
         let driver = tokio::spawn(async move {
-            driver::drive(waiting, driven, bounds).await;
+            driver::drive(waiting, driven, bounds, batches).await;
             drop(end);
         });
         let texts = Arc::<Texts>::default();
@@ -288,6 +291,11 @@ impl RedisStore {
             tokio::spawn(sweeper.clone().run(caller.clone())),
         ];
         Self { queue, caller, texts, sweeper, driver: Mutex::new(Some(driver)), ended, keepers }
+    }
+
+    /// Calls that wait.
+    pub fn depth(&self) -> usize {
+        self.queue.depth()
     }
 
     /// Which ledger this is, for a later start to know it again.

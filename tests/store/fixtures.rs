@@ -26,6 +26,7 @@ pub const OPTIONS: Options = Options {
     cost_retention: SignedDuration::from_hours(72),
     events_max: 1_000_000,
     observer: None,
+    batches: None,
 };
 pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 

@@ -13,6 +13,7 @@ use super::caller::{Caller, Trouble};
 use super::reply::Reply;
 use super::request::Operation;
 use super::script::Flavour;
+use crate::store::metered::Batches;
 use crate::store::queue::{Driver, Taken};
 
 /// One operation on its way.
@@ -31,7 +32,7 @@ pub(super) struct Bounds {
 }
 
 /// Serves until the queue is closed and every call has ended.
-pub(super) async fn drive(driver: Driver<Job>, caller: Arc<Caller>, bounds: Bounds) {
+pub(super) async fn drive(driver: Driver<Job>, caller: Arc<Caller>, bounds: Bounds, batches: Option<Batches>) {
     let mut flying = FuturesUnordered::new();
     let mut jobs = Vec::new();
     let mut open = true;
@@ -42,6 +43,9 @@ pub(super) async fn drive(driver: Driver<Job>, caller: Arc<Caller>, bounds: Boun
             Some(()) = flying.next(), if !flying.is_empty() => {}
             taken = driver.taken(free.saturating_mul(bounds.operations_per_call), &mut jobs), if open && free > 0 => {
                 open = taken != Taken::Closed;
+                if let Some(batches) = batches.as_ref().filter(|_| !jobs.is_empty()) {
+                    batches.tell(jobs.len());
+                }
                 for group in grouped(jobs.drain(..), bounds.operations_per_call) {
                     flying.push(carry(&caller, group));
                 }

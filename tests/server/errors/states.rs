@@ -74,7 +74,7 @@ async fn what_this_version_does_not_serve_says_so() {
     let ask = images(1);
     acme.held(&ask).await;
     let before = (acme.seen(&[]).await, acme.reservation(ask.key()).await.unwrap());
-    let (mut quota, mut admin, mut costs) = (acme.quota(), acme.admin(), CostServiceClient::new(server.channel.clone()));
+    let (mut quota, mut admin) = (acme.quota(), acme.admin());
     let subject = || "acme".to_owned();
     let reservation_id = || ask.key().to_owned();
     let codes = [
