@@ -23,6 +23,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("events", &["domain", "store"]),
     // `config` only says how to log.
     ("telemetry", &["config"]),
+    // A ledger's export is one kind of its files.
+    ("traffic", &["domain", "store", "proto"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
     ("grpc", &["service", "domain", "telemetry", "proto"]),
     ("http", &["service", "domain", "telemetry"]),
@@ -67,6 +69,7 @@ const ALL_BELOW: &[&str] = &[
     "store",
     "events",
     "telemetry",
+    "traffic",
     "service",
     "grpc",
     "http",

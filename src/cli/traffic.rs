@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -76,6 +76,6 @@ pub(super) fn read(path: &Path) -> Result<Traffic, Failure> {
     })
 }
 
-pub(super) fn catalog(path: &PathBuf) -> Result<Catalog, Failure> {
+pub(super) fn catalog(path: &Path) -> Result<Catalog, Failure> {
     catalog::load(path).map_err(|problems| Failure::Usage(anyhow::Error::new(problems)))
 }

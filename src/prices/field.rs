@@ -68,6 +68,9 @@ pub(super) fn meaning(mode: &str, field: &str, has: impl Fn(&str) -> bool) -> Me
         (_, "output_cost_per_image") if is_image => part(Way::Image, "output"),
         (_, "input_cost_per_image") if is_image && !has("output_cost_per_image") => part(Way::Image, "output"),
         (_, "input_cost_per_image") => LeftOut("an image in the prompt"),
+        (_, _) if is_image && image_size(field).is_some() => {
+            Meaning::Part { way: Way::Image, per: "output", resolution: image_size(field).map(str::to_owned), rare: false }
+        }
         (_, "output_cost_per_image") => LeftOut("an image in an answer of text"),
         (_, "output_cost_per_pixel") if is_image => part(Way::Pixel, "pixels"),
         (_, "input_cost_per_pixel") if is_image && !has("output_cost_per_pixel") => part(Way::Pixel, "pixels"),
@@ -98,6 +101,14 @@ fn seconds(field: &str, has: impl Fn(&str) -> bool) -> Meaning {
         }
     }
     LeftOut("an unknown field")
+}
+
+/// The resolution behind `output_cost_per_image_`: `4K`, `0.5K`, `1024`.
+fn image_size(field: &str) -> Option<&str> {
+    let size = field.strip_prefix("output_cost_per_image_")?;
+    let digits = size.strip_suffix(['K', 'k']).unwrap_or(size);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_number.then_some(size)
 }
 
 /// `1080p`, `4k`.
@@ -157,8 +168,10 @@ mod tests {
             ("image_generation", "input_cost_per_image", &[], "output"),
             ("image_generation", "input_cost_per_image", &["output_cost_per_image"], "an image in the prompt"),
             ("chat", "input_cost_per_image", &[], "an image in the prompt"),
-            ("image_generation", "input_cost_per_pixel", &[], "pixels"),
+            ("image_generation", "output_cost_per_image_4K", &[], "output at 4K"),
+            ("image_generation", "output_cost_per_image_0.5K", &[], "output at 0.5K"),
             ("image_generation", "output_cost_per_image_token", &[], "output_image_tokens"),
+            ("image_generation", "input_cost_per_pixel", &[], "pixels"),
             ("image_generation", "output_cost_per_token", &["output_cost_per_image_token"], "output_tokens, rare"),
             ("image_generation", "output_cost_per_token", &[], "output_tokens"),
             ("chat", "output_cost_per_audio_token", &[], "output_audio_tokens, rare"),

@@ -70,7 +70,8 @@ enum Running {
 
 /// Why an attempt is not charged.
 enum Stop {
-    Denied(Box<Denial>),
+    /// Why is worked out for the first denial of a subject alone: that is the one that is told, and finding its remedies judges it many times.
+    Denied(Option<Box<Denial>>),
     /// What it asks makes no sense under this catalog.
     Refused(String),
 }
@@ -170,17 +171,18 @@ impl<'c> Replay<'c> {
         let ask = ask(attempt);
         let charge = Charge::judge(self.catalog, &view, &ask).map_err(|error| Stop::refused(&error))?;
         if !charge.violations.is_empty() {
-            return Err(Stop::Denied(Box::new(Denial::of(charge.violations.clone()))));
+            return Err(Stop::Denied(Some(Box::new(Denial::of(charge.violations.clone())))));
         }
         let lasts = attempt.end.duration_since(time);
         let ttl = if attempt.outcome == Outcome::Expired { lasts } else { lasts + SPARE };
         let transaction = charge.hold(self.opening(attempt, &charge, &ask), &view, ttl);
         match self.ledger.execute(time, &transaction, &mut self.changes) {
             Answer::Done(done) => done.row.map(|row| row.id.clone()).ok_or_else(|| Stop::Refused("the ledger lost it".to_owned())),
+            Answer::Denied(_) if self.result.denied.contains_key(&attempt.subject) => Err(Stop::Denied(None)),
             Answer::Denied(denied) => {
                 let judged = Judged { catalog: self.catalog, view: &view, ask: &ask, charge: &charge };
                 let denial = judged.denial(&denied).map_err(|error| Stop::refused(&error))?;
-                Err(Stop::Denied(Box::new(denial)))
+                Err(Stop::Denied(Some(Box::new(denial))))
             }
             answer => Err(Stop::unexpected(&answer)),
         }
@@ -266,7 +268,7 @@ impl<'c> Replay<'c> {
 
     fn note_stop(&mut self, time: Timestamp, attempt: &Attempted, stop: Stop) {
         match stop {
-            Stop::Denied(denial) => self.result.denied(time, attempt, &denial),
+            Stop::Denied(denial) => self.result.denied(time, attempt, denial.as_deref()),
             Stop::Refused(problem) => self.result.refused(problem),
         }
     }

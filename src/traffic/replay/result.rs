@@ -84,14 +84,15 @@ impl Replayed {
         self.row(attempt).not_made += 1;
     }
 
-    pub(super) fn denied(&mut self, time: Timestamp, attempt: &Attempted, denial: &Denial) {
-        let subject = self.denied.entry(attempt.subject.clone()).or_insert_with(|| DeniedSubject {
-            count: 0,
-            first_time: time,
-            first_reason: denial.reason(),
-            first_message: denial.to_string(),
-        });
-        subject.count += 1;
+    /// `denial` is why, for the first one of a subject.
+    pub(super) fn denied(&mut self, time: Timestamp, attempt: &Attempted, denial: Option<&Denial>) {
+        if let Some(known) = self.denied.get_mut(&attempt.subject) {
+            known.count += 1;
+        } else if let Some(denial) = denial {
+            let (first_reason, first_message) = (denial.reason(), denial.to_string());
+            let first = DeniedSubject { count: 1, first_time: time, first_reason, first_message };
+            self.denied.insert(attempt.subject.clone(), first);
+        }
     }
 
     pub(super) fn refused(&mut self, problem: String) {
