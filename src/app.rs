@@ -230,7 +230,12 @@ async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
 }
 
 async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Journal>) -> anyhow::Result<Arc<dyn Store>> {
-    let options = Options { queue_capacity: config.limits.queue, retention: signed(config.retention), event_retention: EVENT_RETENTION };
+    let options = Options {
+        queue_capacity: config.limits.queue,
+        retention: signed(config.retention),
+        event_retention: EVENT_RETENTION,
+        ..Options::default()
+    };
     match config.store.clone() {
         StoreAddress::Memory => Ok(Arc::new(EmbeddedStore::in_memory(options, clock)?)),
         StoreAddress::Embedded(directory) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use crate::domain::ids::TraceId;
 use crate::proto::v1;
 use crate::service::{Service, ServiceError};
 
@@ -16,12 +17,18 @@ mod quota;
 mod read;
 mod status;
 mod subjects;
+mod sums;
 mod write;
 
 /// What a request may be at most, whatever it says.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub message_bytes: usize,
+}
+
+/// The trace that the call belongs to.
+fn trace() -> Option<TraceId> {
+    None
 }
 
 /// The handlers of all services.

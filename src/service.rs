@@ -22,6 +22,7 @@ use crate::domain::subject::{Document, PayingSource, View};
 use crate::store::{Store, StoreError};
 
 mod catalogs;
+mod costs;
 mod error;
 mod judging;
 mod outage;
@@ -31,10 +32,12 @@ mod quote;
 mod record;
 mod replay;
 mod reserve;
+mod retry;
 mod settle;
 mod subjects;
 
 pub use catalogs::{Catalogs, ReadCatalog};
+pub use costs::{Forecast, ForecastCommand, LOOKBACK_HOURS_MAX, Summary, SummaryCommand};
 pub use error::{ServiceError, state_name};
 pub use outage::OutageRules;
 pub use query::SubjectBalance;
@@ -42,6 +45,7 @@ pub use quote::{Offer, Quotation, QuoteCommand};
 pub use record::RecordCommand;
 pub use replay::Pace;
 pub use reserve::{ReserveCommand, Reserved};
+pub use retry::{Retried, RetryCommand};
 pub use settle::{ExtendCommand, SettleCommand, Settled};
 pub use subjects::Subject;
 

@@ -46,7 +46,8 @@ mod tests {
     use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
     use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
     use crate::domain::subject::Document;
-    use crate::store::Urgency;
+    use crate::domain::summary::CostSum;
+    use crate::store::{CostsOf, Feed, HourRange, Urgency};
 
     /// Answers every call with the error it is told, or with nothing found.
     #[derive(Default)]
@@ -80,12 +81,20 @@ mod tests {
             self.answer(Vec::new())
         }
 
+        async fn costs(&self, _: HourRange, _: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+            self.answer(Vec::new())
+        }
+
         async fn keep_catalog(&self, _: &CatalogVersion, _: Arc<str>) -> Result<(), StoreError> {
             self.answer(())
         }
 
         async fn catalog(&self, _: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
             self.answer(None)
+        }
+
+        fn feed(&self) -> Arc<dyn Feed> {
+            panic!("a probe reads no events")
         }
 
         async fn close(&self) {}

@@ -14,7 +14,7 @@ use crate::domain::ids::{
     AttributeId, IdError, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, Target,
 };
 use crate::domain::ledger::Fingerprint;
-use crate::domain::reservation::{Labels, Outcome};
+use crate::domain::reservation::{AttemptReason, Labels, Outcome};
 use crate::domain::settlement::Billing;
 use crate::domain::work::{ATTRIBUTE_VALUE_BYTES_MAX, ITEMS_MAX, Item, OUTPUTS_MAX, Work};
 use crate::proto::v1;
@@ -206,6 +206,12 @@ impl Reader {
         }
     }
 
+    /// Why there is a next attempt, if the caller says so.
+    pub fn retry_reason(&mut self, value: i32) -> Option<Option<AttemptReason>> {
+        let names = "`ATTEMPT_REASON_RETRY`, `ATTEMPT_REASON_FAILOVER`, `ATTEMPT_REASON_REJECTED_OUTPUT`";
+        reason(value).or_else(|| self.problem("reason", format!("must be one of {names}")))
+    }
+
     /// An outcome the caller may report; `default` where it names none.
     pub fn outcome(&mut self, value: i32, allowed: &[Outcome], default: Outcome) -> Option<Outcome> {
         let outcome = match v1::Outcome::try_from(value) {
@@ -229,7 +235,18 @@ impl Reader {
     }
 }
 
+/// Why the caller may say that there is a next attempt. Outer `None`: it may not say that.
+fn reason(value: i32) -> Option<Option<AttemptReason>> {
+    match v1::AttemptReason::try_from(value).ok()? {
+        v1::AttemptReason::Unspecified => Some(None),
+        v1::AttemptReason::Retry => Some(Some(AttemptReason::Retry)),
+        v1::AttemptReason::Failover => Some(Some(AttemptReason::Failover)),
+        v1::AttemptReason::RejectedOutput => Some(Some(AttemptReason::RejectedOutput)),
+        v1::AttemptReason::First => None,
+    }
+}
+
 /// A caller's text in a path: short, and without what could break a log line.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }

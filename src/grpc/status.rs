@@ -61,11 +61,6 @@ pub fn panicked() -> Status {
     internal()
 }
 
-/// An RPC of the contract that this version does not serve yet.
-pub fn unimplemented(rpc: &str) -> Status {
-    Status::unimplemented(format!("`{rpc}` is not served by this version"))
-}
-
 fn of_store(error: &StoreError) -> Status {
     let text = error.to_string();
     match error {

@@ -9,6 +9,8 @@ mod audit;
 mod disk;
 mod home;
 mod medium;
+mod shelf;
+mod sums;
 mod worker;
 
 use std::io;
@@ -23,17 +25,19 @@ pub use self::archive::EmbeddedArchive;
 use self::home::Home;
 pub use self::medium::{Directory, Medium};
 pub(super) use self::medium::{Watched, rewrite};
+use self::shelf::{EmbeddedFeed, Shelf};
 use self::worker::{Core, Job, Worker};
 use super::queue::{Queue, queue};
 use super::record::{self, RecordError};
-use super::{Store, StoreError, Urgency};
+use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What can be chosen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Most calls that wait.
     pub queue_capacity: usize,
@@ -41,13 +45,26 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept.
     pub event_retention: SignedDuration,
+    /// How long sums of costs are kept.
+    pub cost_retention: SignedDuration,
+    /// Most events kept: the oldest go first.
+    pub events_max: u64,
+    pub observer: Option<Observer>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // A repeat that comes later than a week is a new request; a consumer of events may be away for a month.
         // 4096 waiting calls are four full batches: about what a slow disk does within the deadline of a call.
-        Self { queue_capacity: 4096, retention: SignedDuration::from_hours(7 * 24), event_retention: SignedDuration::from_hours(30 * 24) }
+        // A million events are about a gigabyte.
+        Self {
+            queue_capacity: 4096,
+            retention: SignedDuration::from_hours(7 * 24),
+            event_retention: SignedDuration::from_hours(30 * 24),
+            cost_retention: SignedDuration::from_hours(400 * 24),
+            events_max: 1_000_000,
+            observer: None,
+        }
     }
 }
 
@@ -79,6 +96,7 @@ pub enum OpenError {
 /// A store of this process alone.
 pub struct EmbeddedStore {
     queue: Queue<Box<dyn Job>>,
+    feed: Arc<EmbeddedFeed>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Ends with the thread.
     ended: watch::Receiver<()>,
@@ -93,26 +111,29 @@ impl EmbeddedStore {
 
     /// The same on a medium of the caller's.
     pub fn open_on(medium: Arc<dyn Medium>, options: Options, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        Self::start(Home::medium(medium, options), options, clock)
+        Self::start(Home::medium(medium, options.clone()), options, clock)
     }
 
     /// A store that is gone with the process.
     pub fn in_memory(options: Options, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        Self::start(Home::Memory(options), options, clock)
+        Self::start(Home::Memory(options.clone()), options, clock)
     }
 
     fn start(mut home: Home, options: Options, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let live = Ok(home.load()?);
+        let live = home.load()?;
+        let shelf = Arc::new(Shelf::new(live.id(), clock.clone()));
+        let feed = Arc::new(EmbeddedFeed(shelf.clone()));
+        live.open(&shelf, &options);
         let (queue, driver) = queue(options.queue_capacity);
         let (end, ended) = watch::channel(());
-        let worker = Worker { driver, clock, home, live };
+        let worker = Worker { driver, clock, home, live: Ok(live), shelf, options };
         let run = move || {
             worker.run();
             // By now the database is closed.
             drop(end);
         };
         let thread = std::thread::Builder::new().name("genquota-store".to_owned()).spawn(run).map_err(OpenError::Thread)?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)), ended })
+        Ok(Self { queue, feed, thread: Mutex::new(Some(thread)), ended })
     }
 
     /// Calls that wait.
@@ -168,6 +189,12 @@ impl Store for EmbeddedStore {
         self.ask(Urgency::Read, move |core| core.ledger.accounts(&subject, &keys)).await
     }
 
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        let shelf = self.feed.0.clone();
+        let read = tokio::task::spawn_blocking(move || shelf.costs(&hours, &of)).await;
+        read.unwrap_or_else(|_| Err(unavailable("its sums cannot be read")))
+    }
+
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {
         let version = version.clone();
         // The first text of a version stays: reservations may have been judged by it.
@@ -183,6 +210,10 @@ impl Store for EmbeddedStore {
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
         let version = version.clone();
         self.ask(Urgency::Read, move |core| core.catalogs.get(&version).cloned()).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.feed.clone()
     }
 
     async fn close(&self) {

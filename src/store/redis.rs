@@ -8,6 +8,7 @@ mod archive;
 mod caller;
 mod driver;
 pub mod examine;
+mod feed;
 mod guard;
 mod keys;
 mod lineage;
@@ -19,7 +20,9 @@ mod request;
 mod row;
 mod script;
 mod slots;
+mod sums;
 mod sweeper;
+mod text;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -36,6 +39,7 @@ pub use self::archive::RedisArchive;
 use self::caller::{Caller, Trouble};
 use self::driver::{Bounds, Job};
 use self::examine::{Finding, Verdict};
+use self::feed::RedisFeed;
 use self::guard::Genesis;
 use self::keys::Keys;
 use self::lineage::{Identity, LAYOUT, Lineage};
@@ -48,11 +52,12 @@ use self::request::Operation;
 use self::script::Flavour;
 use self::sweeper::Sweeper;
 use super::queue::{Queue, queue};
-use super::{Store, StoreError, Urgency};
+use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -71,6 +76,11 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept; never shorter than `retention`.
     pub event_retention: SignedDuration,
+    /// How long sums of costs are kept.
+    pub cost_retention: SignedDuration,
+    /// Most events kept, over all partitions: the oldest go first, but none within `retention`.
+    pub events_max: u64,
+    pub observer: Option<Observer>,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
     /// How often is looked whether the server is still fit to keep a ledger.
@@ -126,6 +136,9 @@ impl Options {
             transactions_per_call: 1,
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
+            cost_retention: SignedDuration::from_hours(400 * 24),
+            events_max: 1_000_000,
+            observer: None,
             sweep_interval: Duration::from_secs(5),
             examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
@@ -246,7 +259,9 @@ impl RedisStore {
             patience: options.patience,
             silent: (0..options.partitions).map(|_| AtomicU64::new(0)).collect(),
             opened: tokio::time::Instant::now(),
-            hour: AtomicI64::new(0),
+            observer: options.observer.clone(),
+            stirred: watch::Sender::default(),
+            day: AtomicI64::new(0),
         });
         Ok(Self::start(caller, &options))
     }
@@ -264,6 +279,8 @@ impl RedisStore {
         let sweeper = Sweeper {
             id: uuid::Uuid::now_v7().to_string(),
             event_retention: micros(options.event_retention.max(options.retention)),
+            cost_retention: micros(options.cost_retention),
+            events_max: options.events_max.div_ceil(u64::from(options.partitions)),
             interval: options.sweep_interval,
         };
         let keepers = vec![
@@ -282,9 +299,8 @@ impl RedisStore {
     pub fn command(&self, transaction: &Transaction, urgency: Urgency) -> redis::Cmd {
         let caller = &self.caller;
         let partition = caller.keys.partition_of(&transaction.subject);
-        let subject = caller.keys.partition(partition).subject(transaction.subject.as_str());
         let operation = Operation::transact(transaction);
-        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], &[subject], false);
+        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], false);
         flavour(urgency).command(true, &keys, &arguments)
     }
 
@@ -327,7 +343,13 @@ impl Store for RedisStore {
         let flavour = flavour(urgency);
         let partition = self.caller.keys.partition_of(&transaction.subject);
         let reply = self.ask(partition, flavour, Operation::transact(&transaction), urgency).await?;
-        reply.answer(&transaction).map_err(broken)
+        let answer = reply.answer(&transaction).map_err(broken)?;
+        if let Some(observer) = &self.caller.observer
+            && let Some(event) = feed::event_of(&transaction, &answer)
+        {
+            observer.tell(&event);
+        }
+        Ok(answer)
     }
 
     async fn document(&self, subject: &SubjectId) -> Result<Option<Arc<Document>>, StoreError> {
@@ -362,6 +384,10 @@ impl Store for RedisStore {
         (0..keys.len()).map(|place| reply.account(2 + place).map_err(broken)).collect()
     }
 
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.read_costs(hours, of).await
+    }
+
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {
         self.texts.keep(&self.caller, version, &text).await?;
         self.texts.lock().insert(version.clone(), text);
@@ -370,6 +396,10 @@ impl Store for RedisStore {
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {
         Ok(self.catalog_text(version).await?.map(Arc::from))
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        Arc::new(RedisFeed(self.caller.clone()))
     }
 
     async fn close(&self) {

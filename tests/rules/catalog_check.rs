@@ -105,7 +105,7 @@ fn what_a_file_says_is_what_the_catalog_holds() {
     let hollywood = &film.plans["hollywood"].terms[0];
     assert_eq!(hollywood.burn_order, BurnOrder(vec![SourceKind::Allowance, SourceKind::AddOn, SourceKind::Grant]));
     assert_eq!(hollywood.allowances[0].rollover.unwrap().cap.to_string(), "500");
-    assert_eq!((hollywood.failover.attempts_max, hollywood.features.tiers.clone()), (Some(4), None));
+    assert_eq!((hollywood.failover.plan.attempts_max, hollywood.features.tiers.clone()), (Some(4), None));
     assert!(
         matches!(&film.actions["video.generate"].charge, Charging::Metered { rules, .. } if matches!(&rules[2].per, Per::Measure(m) if m.as_str() == "seconds"))
     );

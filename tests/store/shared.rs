@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genquota::clock::ManualClock;
-use genquota::store::Store;
 use genquota::store::redis::{Link, LinkOptions, Options, RedisStore, Time};
+use genquota::store::{Store, embedded};
 
 use crate::fixtures::{OPTIONS, start};
 use crate::lab::{Kind, Reply, Server, Settings};
-use crate::{Bench, Reopen};
+use crate::{Bench, Reopen, Seen, observed};
 
 pub(crate) fn server(kind: Kind) -> Server {
     Server::start(kind, Settings::default())
@@ -20,17 +20,22 @@ pub(crate) fn server(kind: Kind) -> Server {
 
 /// A store on a server of its own, whose time is the bench's.
 pub(crate) async fn bench(url: &str, instance: &str) -> Bench {
-    let clock = Arc::new(ManualClock::at(start()));
-    let store: Arc<dyn Store> = Arc::new(open(url, instance, clock.clone()).await);
+    let (clock, seen) = (Arc::new(ManualClock::at(start())), Seen::default());
+    let store = Arc::new(open(url, instance, clock.clone(), observed(&seen)).await);
+    let swept = store.clone();
+    let sweep = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let store = swept.clone();
+        Box::pin(async move { store.sweep().await.unwrap() })
+    };
     let again = (store.clone(), url.to_owned(), instance.to_owned(), clock.clone());
     let reopen = move || -> Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send>> {
         let (store, url, instance, clock) = again.clone();
         Box::pin(async move {
             store.close().await;
-            Arc::new(open(&url, &instance, clock).await) as Arc<dyn Store>
+            Arc::new(open(&url, &instance, clock, OPTIONS).await) as Arc<dyn Store>
         })
     };
-    Bench { store, clock, reopen: Some(Box::new(reopen) as Reopen) }
+    Bench { store, clock, reopen: Some(Box::new(reopen) as Reopen), sweep: Box::new(sweep), seen }
 }
 
 pub(crate) async fn link(url: &str) -> Arc<Link> {
@@ -55,12 +60,14 @@ pub(crate) fn entries(reply: &Reply) -> Vec<(String, BTreeMap<String, String>)> 
     reply.clone().array().into_iter().map(entry).collect()
 }
 
-async fn open(url: &str, instance: &str, clock: Arc<ManualClock>) -> RedisStore {
+pub(crate) async fn open(url: &str, instance: &str, clock: Arc<ManualClock>, like: embedded::Options) -> RedisStore {
     let link = link(url).await;
     let options = Options {
         partitions: 4,
-        retention: OPTIONS.retention,
-        event_retention: OPTIONS.event_retention,
+        retention: like.retention,
+        event_retention: like.event_retention,
+        events_max: like.events_max,
+        observer: like.observer,
         // Time stands still in these tests: what is due is what the store itself finds when it is asked.
         sweep_interval: Duration::from_secs(3600),
         time: Time::Given(clock),

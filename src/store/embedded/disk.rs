@@ -12,29 +12,30 @@ use jiff::{SignedDuration, Timestamp};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 pub(super) use self::moving::Importing;
-use super::OpenError;
+use super::sums::{self, Sums, TableError, first_hour};
+use super::{OpenError, Options};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{AccountKey, Changes, Event};
 use crate::store::record::{self, Genesis, Position, RecordError};
 
 /// Layout of tables and keys. Raised when a program that knows the old one could misread the new one.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 /// Most outdated events one write deletes beside its own work, so that a backlog never delays a decision for long.
 const TRIMMED_MAX: usize = 512;
 /// The ledger itself is in memory; this only spares reading the pages that the next writes touch.
 pub(super) const CACHE_BYTES: usize = 64 << 20;
 
-type Table = TableDefinition<'static, &'static str, &'static [u8]>;
+pub(super) type Table = TableDefinition<'static, &'static str, &'static [u8]>;
 /// Keys are `subject NUL account`.
 const ACCOUNTS: Table = Table::new("accounts");
 /// Keys are `subject NUL reservation`.
 const RESERVATIONS: Table = Table::new("reservations");
 const DOCUMENTS: Table = Table::new("documents");
 const CATALOGS: TableDefinition<&str, &str> = TableDefinition::new("catalogs");
-const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
-const META: Table = Table::new("meta");
+pub(super) const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
+pub(super) const META: Table = Table::new("meta");
 const GENESIS: &str = "genesis";
-const POSITION: &str = "position";
+pub(super) const POSITION: &str = "position";
 /// Id of the export whose lines were imported, in 16 bytes; only where an import has filled the store.
 const IMPORTED: &str = "imported";
 /// No id contains it.
@@ -55,15 +56,23 @@ pub(super) struct Kept {
     pub(super) position: Position,
     pub(super) contents: Changes,
     pub(super) catalogs: HashMap<CatalogVersion, Arc<str>>,
+    /// Number and time of the first event.
+    pub(super) oldest: Option<(u64, Timestamp)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Disk {
-    database: Database,
+    /// Readers of events hold it too.
+    database: Arc<Database>,
     genesis: Genesis,
-    /// The first event there still is.
-    oldest: Option<Timestamp>,
+    /// The first event there still is, and the number of the last.
+    oldest: Option<(u64, Timestamp)>,
+    newest: u64,
     event_retention: SignedDuration,
+    events_max: u64,
+    cost_retention: SignedDuration,
+    /// Sums of the hours before it are gone.
+    first_hour: i64,
 }
 
 impl Batch {
@@ -82,6 +91,7 @@ impl Disk {
             }
             write.open_table(CATALOGS)?;
             write.open_table(EVENTS)?;
+            sums::create(&write)?;
             let mut meta = write.open_table(META)?;
             meta.insert(GENESIS, record::encode_genesis(genesis).as_slice())?;
             meta.insert(POSITION, record::encode_position((0, Timestamp::MIN)).as_slice())?;
@@ -90,9 +100,17 @@ impl Disk {
     }
 
     /// Reads everything. Any row that is not as it was written is an error that names it.
-    pub(super) fn load(database: Database, event_retention: SignedDuration) -> Result<(Self, Kept), OpenError> {
-        let (genesis, kept, oldest) = read_all(&database)?;
-        Ok((Self { database, genesis, oldest, event_retention }, kept))
+    pub(super) fn load(database: Database, options: &Options) -> Result<(Self, Kept), OpenError> {
+        let (genesis, kept) = read_all(&database)?;
+        let Options { event_retention, events_max, cost_retention, .. } = *options;
+        let (oldest, newest) = (kept.oldest, kept.position.0);
+        let database = Arc::new(database);
+        let disk = Self { database, genesis, oldest, newest, event_retention, events_max, cost_retention, first_hour: i64::MIN };
+        Ok((disk, kept))
+    }
+
+    pub(super) fn database(&self) -> Arc<Database> {
+        self.database.clone()
     }
 
     pub(super) fn genesis(&self) -> Genesis {
@@ -101,11 +119,13 @@ impl Disk {
 
     /// When the oldest event is to be deleted.
     pub(super) fn next_trim(&self) -> Option<Timestamp> {
-        self.oldest.map(|time| time.checked_add(self.event_retention).unwrap_or(Timestamp::MAX))
+        let (number, time) = self.oldest?;
+        let too_many = self.newest.saturating_sub(self.events_max) >= number;
+        Some(if too_many { Timestamp::MIN } else { time.checked_add(self.event_retention).unwrap_or(Timestamp::MAX) })
     }
 
-    /// Makes a batch durable, all or nothing. Returns when it is.
-    pub(super) fn write(&mut self, batch: &Batch, position: Position) -> Result<(), redb::Error> {
+    /// Makes a batch durable, all or nothing, and deletes events that are outdated at `now`. Returns when it is.
+    pub(super) fn write(&mut self, batch: &Batch, position: Position, now: Timestamp) -> Result<(), TableError> {
         let write = begin(&self.database)?;
         // In this order: what the sweep forgot may have been opened anew since.
         for changes in [&batch.swept, &batch.changes] {
@@ -118,17 +138,30 @@ impl Disk {
             }
         }
         write.open_table(META)?.insert(POSITION, record::encode_position(position).as_slice())?;
-        let (_, now) = position;
-        let oldest = self.oldest.or_else(|| batch.swept.events.iter().chain(&batch.changes.events).map(|event| event.time).next());
-        let horizon = now.checked_sub(self.event_retention).unwrap_or(Timestamp::MIN);
-        let oldest = if oldest.is_some_and(|time| time <= horizon) {
+        let (newest, _) = position;
+        let mut added = batch.swept.events.iter().chain(&batch.changes.events);
+        let sums = Sums::of(added.clone());
+        if !sums.is_empty() {
+            sums.write(&write)?;
+        }
+        let first_hour = first_hour(now, self.cost_retention);
+        let sums_left = first_hour > self.first_hour && sums::trim(&write, first_hour, TRIMMED_MAX)?;
+        let oldest = self.oldest.or_else(|| added.next().map(|event| (event.sequence, event.time)));
+        let bounds = Bounds {
+            horizon: now.checked_sub(self.event_retention).unwrap_or(Timestamp::MIN),
+            number: newest.saturating_sub(self.events_max),
+        };
+        let oldest = if oldest.is_some_and(|oldest| bounds.lie_behind(oldest)) {
             let added = batch.swept.events.len() + batch.changes.events.len();
-            trim(&write, horizon, TRIMMED_MAX.max(2 * added))?
+            trim(&write, bounds, TRIMMED_MAX.max(2 * added))?
         } else {
             oldest
         };
         write.commit()?;
-        self.oldest = oldest;
+        (self.oldest, self.newest) = (oldest, newest);
+        if !sums_left {
+            self.first_hour = self.first_hour.max(first_hour);
+        }
         Ok(())
     }
 }
@@ -186,17 +219,29 @@ fn last_of_each<'c, T, K: Hash + Eq>(changes: &'c [T], key: impl Fn(&'c T) -> K)
     changes.iter().rev().filter(move |change| seen.insert(key(change)))
 }
 
-/// Deletes events up to `horizon`, oldest first, at most `max`. Returns the time of the first that is left.
-fn trim(write: &WriteTransaction, horizon: Timestamp, max: usize) -> Result<Option<Timestamp>, redb::Error> {
+/// Up to which number and time events are outdated.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    number: u64,
+    horizon: Timestamp,
+}
+
+impl Bounds {
+    fn lie_behind(self, (number, time): (u64, Timestamp)) -> bool {
+        number <= self.number || time <= self.horizon
+    }
+}
+
+/// Deletes outdated events, oldest first, at most `max`. Returns the first that is left.
+fn trim(write: &WriteTransaction, bounds: Bounds, max: usize) -> Result<Option<(u64, Timestamp)>, redb::Error> {
     let mut events = write.open_table(EVENTS)?;
     for _ in 0..max {
-        let Some((sequence, time)) = first_event(&events)? else { return Ok(None) };
-        if time > horizon {
-            return Ok(Some(time));
-        }
-        events.remove(sequence)?;
+        match first_event(&events)? {
+            Some(oldest) if bounds.lie_behind(oldest) => events.remove(oldest.0)?,
+            oldest => return Ok(oldest),
+        };
     }
-    Ok(first_event(&events)?.map(|(_, time)| time))
+    Ok(first_event(&events)?)
 }
 
 /// An event that cannot be read has no time; it counts as one of long ago, and goes with the next trim.
@@ -205,7 +250,7 @@ fn first_event(events: &impl ReadableTable<u64, &'static [u8]>) -> Result<Option
     Ok(first.map(|(sequence, event)| (sequence.value(), record::decode_event_time(event.value()).unwrap_or(Timestamp::MIN))))
 }
 
-fn read_all(database: &Database) -> Result<(Genesis, Kept, Option<Timestamp>), OpenError> {
+fn read_all(database: &Database) -> Result<(Genesis, Kept), OpenError> {
     let read = database.begin_read().map_err(OpenError::database)?;
     let open = |table: Table| read.open_table(table).map_err(OpenError::database);
     let meta = open(META)?;
@@ -246,12 +291,12 @@ fn read_all(database: &Database) -> Result<(Genesis, Kept, Option<Timestamp>), O
         catalogs.insert(CatalogVersion::new(version.value()).map_err(broken)?, Arc::from(text.value()));
     }
     let events = read.open_table(EVENTS).map_err(OpenError::database)?;
-    let oldest = first_event(&events).map_err(OpenError::database)?.map(|(_, time)| time);
+    let oldest = first_event(&events).map_err(OpenError::database)?;
     let newest = events.last().map_err(OpenError::database)?.map_or(0, |(sequence, _)| sequence.value());
     if newest > position.0 {
         return Err(OpenError::Damaged { what: format!("event {newest} is after the last, {}", position.0) });
     }
-    Ok((genesis, Kept { position, contents, catalogs }, oldest))
+    Ok((genesis, Kept { position, contents, catalogs, oldest }))
 }
 
 fn one<T>(

@@ -144,7 +144,7 @@ impl Opener {
             rewrite(&*backend).map_err(io)?;
             self.sync_failed.store(false, Ordering::SeqCst);
         }
-        let (disk, kept) = Disk::load(self.database(backend)?, self.options.event_retention)?;
+        let (disk, kept) = Disk::load(self.database(backend)?, &self.options)?;
         let (id, sequence) = (disk.genesis().id, kept.position.0);
         if self.seen.is_some_and(|(known, acknowledged)| known != id || sequence < acknowledged) {
             return Err(OpenError::Replaced { place: place() });

@@ -11,14 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
+use super::Options;
 use super::disk::{Batch, Disk};
 use super::home::Home;
+use super::shelf::Shelf;
 use crate::clock::Clock;
 use crate::domain::ids::CatalogVersion;
-use crate::domain::ledger::Ledger;
+use crate::domain::ledger::{Event, Ledger};
 use crate::store::StoreError;
 use crate::store::queue::{Driver, Taken};
+use crate::store::record::Position;
 
 /// Most jobs in one batch: bounds how long the first of them waits for the last, and the size of one write.
 const JOBS_MAX: usize = 1024;
@@ -54,6 +58,8 @@ pub(super) struct Worker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) home: Home,
     pub(super) live: Result<Live, StoreError>,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) options: Options,
 }
 
 impl Worker {
@@ -64,7 +70,10 @@ impl Worker {
         loop {
             match self.driver.take(JOBS_MAX, patience, &mut jobs) {
                 Taken::Jobs | Taken::Nothing => patience = self.serve(&mut jobs),
-                Taken::Closed => return,
+                Taken::Closed => {
+                    self.shelf.shut();
+                    return;
+                }
             }
         }
     }
@@ -72,7 +81,7 @@ impl Worker {
     /// Deals with a batch, and says how long to wait for the next.
     fn serve(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Duration {
         if let Err(problem) = &self.live {
-            self.live = self.home.load_again(problem.clone());
+            self.live = self.home.load_again(problem.clone()).inspect(|live| live.open(&self.shelf, &self.options));
         }
         let now = self.clock.now();
         let mut work_left = false;
@@ -80,10 +89,15 @@ impl Worker {
             match catch_unwind(AssertUnwindSafe(|| live.step(now, jobs))).unwrap_or_else(|panic| Err(panicked(&*panic))) {
                 Ok(step) => {
                     work_left = step.work_left;
-                    self.home.acknowledged(step.sequence);
+                    self.home.acknowledged(step.position.0);
+                    self.tell(step);
+                    self.shelf.trim(now);
                 }
                 // It may no longer agree with its database.
-                Err(reason) => self.live = Err(self.home.failed(reason)),
+                Err(reason) => {
+                    self.shelf.shut();
+                    self.live = Err(self.home.failed(reason));
+                }
             }
         }
         let outcome = self.live.as_ref().map(|_| ()).map_err(StoreError::clone);
@@ -91,6 +105,17 @@ impl Worker {
             job.finish(outcome.clone());
         }
         if work_left { Duration::ZERO } else { self.patience(now) }
+    }
+
+    /// Tells what is durable now, before anybody is answered.
+    fn tell(&self, step: Step) {
+        let events: Vec<Event> = step.batch.swept.events.into_iter().chain(step.batch.changes.events).collect();
+        if let Some(observer) = &self.options.observer {
+            events.iter().for_each(|event| observer.tell(event));
+        }
+        if !events.is_empty() {
+            self.shelf.put(events, step.position);
+        }
     }
 
     fn patience(&self, now: Timestamp) -> Duration {
@@ -105,11 +130,24 @@ impl Worker {
 struct Step {
     /// Time has brought about more than one batch deals with.
     work_left: bool,
-    /// Of the last event.
-    sequence: u64,
+    position: Position,
+    batch: Batch,
 }
 
 impl Live {
+    /// Who its database is; a ledger in memory is one by itself.
+    pub(super) fn id(&self) -> Uuid {
+        self.disk.as_ref().map_or_else(Uuid::now_v7, |disk| disk.genesis().id)
+    }
+
+    /// Lets readers find its events.
+    pub(super) fn open(&self, shelf: &Shelf, options: &Options) {
+        match &self.disk {
+            Some(disk) => shelf.open(disk.database()),
+            None => shelf.open_in_memory(options.clone()),
+        }
+    }
+
     /// Runs a batch and makes it durable. After an error this must not be used again.
     fn step(&mut self, now: Timestamp, jobs: &mut [Box<dyn Job>]) -> Result<Step, String> {
         let core = &mut self.core;
@@ -127,11 +165,11 @@ impl Live {
         let batch = std::mem::take(&mut core.batch);
         let position = core.ledger.position();
         if let Some(disk) = &mut self.disk
-            && (!batch.is_empty() || disk.next_trim().is_some_and(|due| due <= position.1))
+            && (!batch.is_empty() || disk.next_trim().is_some_and(|due| due <= now))
         {
-            disk.write(&batch, position).map_err(|problem| problem.to_string())?;
+            disk.write(&batch, position, now).map_err(|problem| problem.to_string())?;
         }
-        Ok(Step { work_left, sequence: position.0 })
+        Ok(Step { work_left, position, batch })
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod export;
 mod import;
-mod text;
 
 pub(super) use self::import::{IMPORT, is_unfinished};
 

@@ -70,10 +70,7 @@ async fn carry(caller: &Caller, mut jobs: Vec<Job>) {
     if jobs.len() > 1 {
         let partition = jobs[0].partition;
         let operations: Vec<&Operation> = jobs.iter().map(|job| &job.operation).collect();
-        let keys = caller.keys.partition(partition);
-        let subjects = operations.iter().filter_map(|operation| operation.subject.as_ref()).map(|subject| keys.subject(subject.as_str()));
-        let subjects = subjects.collect();
-        if let Ok(replies) = caller.call(partition, jobs[0].flavour, &operations, subjects, false).await {
+        if let Ok(replies) = caller.call(partition, jobs[0].flavour, &operations, false).await {
             let mut undecided = Vec::new();
             for (job, reply) in jobs.into_iter().zip(replies) {
                 if reply.letter() == "S" {

@@ -81,7 +81,17 @@ impl Reply {
 
     /// Whether it speaks of something that was written, now or before.
     pub(super) fn tells_a_change(&self) -> bool {
-        matches!(self.letter(), "D" | "Y" | "U" | "O" | "W")
+        let has_events = || matches!(self.0.get(6), Some(Value::Array(entries)) if !entries.is_empty());
+        matches!(self.letter(), "D" | "Y" | "U" | "O" | "W") || self.letter() == "Q" && has_events()
+    }
+
+    /// How many changes were made.
+    pub(super) fn changes(&self) -> u64 {
+        match self.letter() {
+            "D" => 1,
+            "W" => self.number(2).unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// The ledger's answer to a transaction.

@@ -22,6 +22,9 @@ pub(super) struct Sweeper {
     pub(super) id: String,
     /// In microseconds.
     pub(super) event_retention: i64,
+    pub(super) cost_retention: i64,
+    /// Most events that one partition keeps.
+    pub(super) events_max: u64,
     /// The time for all partitions.
     pub(super) interval: Duration,
 }
@@ -53,21 +56,21 @@ impl Sweeper {
     /// One bounded step. Says whether there may be more to do.
     async fn step(&self, caller: &Caller, partition: usize) -> Result<bool, Trouble> {
         let lease = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
-        let peek = Operation::peek(&self.id, lease, STEP_MAX, self.event_retention);
+        let peek = Operation::peek(self, lease, STEP_MAX);
         let reply = caller.one(partition, Flavour::Always, &peek, true).await?;
         if reply.letter() != "P" {
             return Err(reply.wrong().into());
         }
         let reached = Some(reply.text(2)?).filter(|reached| *reached != "-");
         let mut members = Vec::new();
-        let mut full = false;
-        for (place, due) in [(3, Due::Hold), (4, Due::Lapse), (5, Due::Forget)] {
+        let mut full = reply.number::<usize>(6)? == STEP_MAX;
+        for (place, due) in [(3, Due::Hold), (4, Due::Lapse), (5, Due::Forget), (7, Due::Sums)] {
             let found = reply.texts(place)?;
             full |= found.len() == STEP_MAX;
             members.extend(found.into_iter().map(|member| (due, member)));
         }
         if members.is_empty() && reached.is_none() {
-            return Ok(false);
+            return Ok(full);
         }
         caller.sweep(partition, reached, &members).await?;
         Ok(full || reached.is_some())

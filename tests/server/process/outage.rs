@@ -7,9 +7,10 @@ use genquota::clock::ManualClock;
 use genquota::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use genquota::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use genquota::domain::subject::Document;
+use genquota::domain::summary::CostSum;
 use genquota::proto::v1;
 use genquota::store::embedded::{EmbeddedStore, Options};
-use genquota::store::{Store, StoreError, Urgency};
+use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -64,8 +65,16 @@ impl Store for Door {
         self.through()?.accounts(subject, keys).await
     }
 
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.through()?.costs(hours, of).await
+    }
+
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {
         self.through()?.keep_catalog(version, text).await
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.store.feed()
     }
 
     async fn catalog(&self, version: &CatalogVersion) -> Result<Option<Arc<str>>, StoreError> {

@@ -34,12 +34,14 @@ const COMMANDS: &[&str] = &[
     "HSETNX % f v",
     "HGETALL %",
     "HDEL % f",
+    "UNLINK %",
     "ZADD % 1 m",
     "ZREM % m",
     "ZRANGEBYSCORE % 0 1",
     "ZRANGEBYLEX % - +",
     "XADD % * f v",
     "XRANGE % - +",
+    "XLEN %",
     "XTRIM % MAXLEN 1",
 ];
 

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::request::{event_letter, tally_text};
+use super::row::{NOTHING, account, fingerprint_text, number, state_letter, stored_row, time_text};
 use crate::domain::event::expired_attempt;
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Event, EventKind, Row, State};
 use crate::domain::subject::Document;
 use crate::store::record::{self, RecordError};
-use crate::store::redis::request::{event_letter, tally_text};
-use crate::store::redis::row::{NOTHING, account, fingerprint_text, number, state_letter, stored_row, time_text};
 use crate::store::transfer::SubjectState;
 
-const KINDS: [EventKind; 7] = [
+const KINDS: [EventKind; 8] = [
     EventKind::Reserved,
+    EventKind::Retried,
     EventKind::Extended,
     EventKind::Committed,
     EventKind::Released,
