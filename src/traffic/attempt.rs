@@ -24,6 +24,8 @@ pub struct Attempted {
     pub target: Option<Target>,
     pub planned: Option<Target>,
     pub tier: Option<TierId>,
+    /// Where a retry might have gone; only a ledger tells.
+    pub fallbacks: Vec<Target>,
     pub outcome: Outcome,
     /// What was asked for; from a cost event, what was delivered where something was.
     pub asked: Work,
@@ -58,9 +60,10 @@ impl Attempted {
             target: attempt.target.clone(),
             planned: detail.planned_target.clone(),
             tier: attempt.tier.clone(),
+            fallbacks: detail.fallbacks.clone(),
             // An attempt that has ended has an outcome; were it missing, nobody would know how it ended.
             outcome: attempt.outcome.unwrap_or(Outcome::Unknown),
-            asked: detail.work.clone(),
+            asked: attempt.asked.as_ref().unwrap_or(&detail.work).clone(),
             delivered: attempt.delivered.clone(),
             billed: attempt.billed.clone(),
             units: attempt.units,

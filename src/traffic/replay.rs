@@ -1,8 +1,7 @@
 //! Traffic again, under another catalog: what it would have counted and cost, and who would have been denied.
 //!
-//! Every attempt goes the way of a real one: judged by the domain, held and settled in a ledger of its own, at the instants the events tell.
-//! An attempt of a reservation that had several is a hold of its own, made after the one before it was released: what a retry gives and
-//! takes. What was denied is not charged, and what it would have been retried with is not asked again.
+//! Every reservation goes the way of a real one: judged by the domain, held, retried and settled in a ledger of its own, at the instants the
+//! events tell. What was denied is not charged, and what would have followed it is not asked.
 
 mod result;
 mod subjects;
@@ -15,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use self::result::{DeniedSubject, Replayed, Totals};
 use self::subjects::Subjects;
-use self::timeline::{Moment, timeline};
+use self::timeline::{Close, Moment, Open, timeline};
 use super::{Attempted, Traffic};
 use crate::domain::amount::Micros;
 use crate::domain::catalog::Catalog;
@@ -25,14 +24,13 @@ use crate::domain::ids::{GenerationId, PlanId, ReservationId, SubjectId};
 use crate::domain::ledger::{Answer, Changes, Fingerprint, Ledger, Row, State, Transaction};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Outcome;
+use crate::domain::retry::{NextAttempt, Retry};
 use crate::domain::settlement::{self, Ending, Settlement};
 use crate::domain::subject::{Document, View};
 use crate::store::transfer::Progress;
 
 /// Ended reservations are kept for so long: a commit may come after an expiry, and nothing else asks for one.
 const RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// What a hold lasts beyond the end that is known to come.
-const SPARE: SignedDuration = SignedDuration::from_hours(1);
 /// Every id is used once, so nothing is ever a repeat.
 const FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
 
@@ -62,7 +60,7 @@ pub struct Replay<'c> {
 /// A reservation of the traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Running {
-    /// Its last attempt, under the name it has here.
+    /// Under the name it has here.
     Held(ReservationId),
     /// It was denied or could not be judged; what follows of it did not happen.
     Over,
@@ -116,12 +114,12 @@ impl<'c> Replay<'c> {
                 let document = self.subjects.changed(document, current.as_deref());
                 self.put_document(time, document);
             }
-            Moment::Open(attempt) => self.open(time, attempt),
-            Moment::Close(attempt) => self.close(time, attempt),
-            Moment::Whole(attempt) if attempt.recorded => self.record(time, attempt),
-            Moment::Whole(attempt) => {
-                self.open(time, attempt);
-                self.close(time, attempt);
+            Moment::Record(attempt) => self.record(time, attempt),
+            Moment::Open(open) => self.open(time, open),
+            Moment::Close(close) => self.close(time, close),
+            Moment::Whole(open, close) => {
+                self.open(time, open);
+                self.close(time, close);
             }
         }
     }
@@ -150,31 +148,28 @@ impl<'c> Replay<'c> {
         }
     }
 
-    fn open(&mut self, time: Timestamp, attempt: &Attempted) {
-        let key = (attempt.subject.clone(), attempt.reservation.clone());
-        if self.running.get(&key) == Some(&Running::Over) {
-            return;
-        }
+    fn open(&mut self, time: Timestamp, open: Open<'_>) {
+        let attempt = open.attempt;
         let document = self.assume_plan(time, attempt);
-        let running = match self.hold(time, attempt, document.as_deref()) {
+        let running = match self.hold(time, open, document.as_deref()) {
             Ok(id) => Running::Held(id),
             Err(stop) => {
                 self.note_stop(time, attempt, stop);
                 Running::Over
             }
         };
-        self.running.insert(key, running);
+        self.running.insert((attempt.subject.clone(), attempt.reservation.clone()), running);
     }
 
-    fn hold(&mut self, time: Timestamp, attempt: &Attempted, document: Option<&Document>) -> Result<ReservationId, Stop> {
+    fn hold(&mut self, time: Timestamp, open: Open<'_>, document: Option<&Document>) -> Result<ReservationId, Stop> {
+        let attempt = open.attempt;
         let view = View::new(self.catalog, document, time).map_err(|error| Stop::refused(&error))?;
         let ask = ask(attempt);
         let charge = Charge::judge(self.catalog, &view, &ask).map_err(|error| Stop::refused(&error))?;
         if !charge.violations.is_empty() {
             return Err(Stop::Denied(Some(Box::new(Denial::of(charge.violations.clone())))));
         }
-        let lasts = attempt.end.duration_since(time);
-        let ttl = if attempt.outcome == Outcome::Expired { lasts } else { lasts + SPARE };
+        let ttl = open.deadline.duration_since(time);
         let transaction = charge.hold(self.opening(attempt, &charge, &ask), &view, ttl);
         match self.ledger.execute(time, &transaction, &mut self.changes) {
             Answer::Done(done) => done.row.map(|row| row.id.clone()).ok_or_else(|| Stop::Refused("the ledger lost it".to_owned())),
@@ -198,15 +193,27 @@ impl<'c> Replay<'c> {
             fingerprint: FINGERPRINT,
             detail: charge.detail(self.catalog, ask, GenerationId::new(&number).expect("digits are an id")),
             dry_run: false,
+            trace: None,
         }
     }
 
-    fn close(&mut self, time: Timestamp, attempt: &Attempted) {
+    fn close(&mut self, time: Timestamp, close: Close<'_>) {
+        let attempt = close.attempt;
         let key = (attempt.subject.clone(), attempt.reservation.clone());
         let Some(Running::Held(id)) = self.running.get(&key).cloned() else {
             self.result.not_charged(attempt);
             return;
         };
+        if let Some(next) = close.next {
+            match self.retry(time, attempt, next, &id) {
+                Ok(row) => return self.result.retried(attempt, &row),
+                Err(stop) => {
+                    // The attempt was made all the same: it is released with its cost, and no other follows.
+                    self.note_stop(time, next, stop);
+                    self.running.insert(key, Running::Over);
+                }
+            }
+        }
         match self.settle(time, attempt, &id) {
             Ok(row) => self.result.charged(attempt, &row),
             Err(stop) => {
@@ -216,9 +223,46 @@ impl<'c> Replay<'c> {
         }
     }
 
-    fn settle(&mut self, time: Timestamp, attempt: &Attempted, id: &ReservationId) -> Result<Arc<Row>, Stop> {
+    /// Closes an attempt and opens the next one, in one step (L8).
+    fn retry(&mut self, time: Timestamp, attempt: &Attempted, next: &Attempted, id: &ReservationId) -> Result<Arc<Row>, Stop> {
+        let row = self.found(time, attempt, id)?;
+        if row.state != State::Held {
+            return Err(Stop::Refused("it was retried after it had expired".to_owned()));
+        }
+        let (billing, work) = (attempt.billing(), Some(next.asked.clone()));
+        let next = NextAttempt { target: next.target.clone(), work, reason: None };
+        let (subject, outcome) = (&attempt.subject, attempt.outcome);
+        let retry = Retry { subject, row: &row, outcome, billing: &billing, next: &next, fingerprint: FINGERPRINT, trace: None };
+        let document = self.ledger.document(subject);
+        let (now, then) = self.views(document.as_deref(), time, &row)?;
+        let retrial = retry.work_out(self.catalog, &now, &then).map_err(|error| Stop::refused(&error))?;
+        if !retrial.violations.is_empty() {
+            return Err(Stop::Denied(Some(Box::new(retrial.refusal()))));
+        }
+        match self.ledger.execute(time, &retrial.transaction, &mut self.changes) {
+            Answer::Done(done) => done.row.ok_or_else(|| Stop::Refused("the ledger lost it".to_owned())),
+            Answer::Denied(denied) => Err(Stop::Denied(Some(Box::new(retrial.denial(&denied))))),
+            answer => Err(Stop::unexpected(&answer)),
+        }
+    }
+
+    /// A reservation as it stands.
+    fn found(&mut self, time: Timestamp, attempt: &Attempted, id: &ReservationId) -> Result<Arc<Row>, Stop> {
         let row = self.ledger.reservation(&attempt.subject, id, time, &mut self.changes);
-        let row = row.ok_or_else(|| Stop::Refused("it was settled more than a week after it had ended".to_owned()))?;
+        row.ok_or_else(|| Stop::Refused("it was settled more than a week after it had ended".to_owned()))
+    }
+
+    /// The subject now, and at the instant a reservation was judged.
+    fn views<'v>(&self, document: Option<&'v Document>, time: Timestamp, row: &Row) -> Result<(View<'v>, View<'v>), Stop>
+    where
+        'c: 'v,
+    {
+        let view = |at| View::new(self.catalog, document, at).map_err(|error| Stop::refused(&error));
+        Ok((view(time)?, view(row.detail.judged_at)?))
+    }
+
+    fn settle(&mut self, time: Timestamp, attempt: &Attempted, id: &ReservationId) -> Result<Arc<Row>, Stop> {
+        let row = self.found(time, attempt, id)?;
         if attempt.outcome == Outcome::Expired {
             return Ok(row);
         }
@@ -230,10 +274,10 @@ impl<'c> Replay<'c> {
             outcome => Ending::Release { outcome, note: Box::default() },
         };
         let billing = attempt.billing();
-        let settlement = Settlement { subject: &attempt.subject, row: &row, ending: &ending, billing: &billing, fingerprint: FINGERPRINT };
-        let document = self.ledger.document(&attempt.subject);
-        let view = |at| View::new(self.catalog, document.as_deref(), at).map_err(|error| Stop::refused(&error));
-        let (now, then) = (view(time)?, view(row.detail.judged_at)?);
+        let subject = &attempt.subject;
+        let settlement = Settlement { subject, row: &row, ending: &ending, billing: &billing, fingerprint: FINGERPRINT, trace: None };
+        let document = self.ledger.document(subject);
+        let (now, then) = self.views(document.as_deref(), time, &row)?;
         let settled = settlement.work_out(self.catalog, &now, &then).map_err(|error| Stop::refused(&error))?;
         self.carry_out(time, &settled.transaction)
     }
@@ -293,7 +337,7 @@ fn ask(attempt: &Attempted) -> Ask<'_> {
         action: &attempt.action,
         target: attempt.target.as_ref(),
         planned_target: attempt.planned.as_ref(),
-        fallbacks: &[],
+        fallbacks: &attempt.fallbacks,
         work: &attempt.asked,
         labels: &attempt.labels,
     }

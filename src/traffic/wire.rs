@@ -31,6 +31,7 @@ pub(super) fn attempted(event: &v1::CostEvent) -> Result<Attempted, String> {
         target: target("attempt.target", attempt.target.as_ref())?,
         planned: target("planned_target", event.planned_target.as_ref())?,
         tier: id_if("attempt.tier", &attempt.tier, TierId::new)?,
+        fallbacks: Vec::new(),
         outcome,
         delivered: (outcome == Outcome::Accepted).then(|| work.clone()),
         asked: work,

@@ -213,3 +213,58 @@ fn usage_is_not_counted_twice_when_the_file_is_out_of_order() {
     assert_eq!(denied(&replayed, "acme").first_time.to_string(), "2026-03-02T03:00:00Z");
     assert_eq!(total(&replayed), "5 attempts, 2 not made; units 5 to 3; cost 0.2 to 0.12");
 }
+
+/// Three attempts of one reservation, the last one accepted.
+fn thrice(times: [(&str, &str); 3]) -> Vec<Event> {
+    let outcomes = [("REJECTED", "0"), ("REJECTED", "0"), ("ACCEPTED", "1")];
+    let made = times.into_iter().zip(outcomes).zip(1_u32..).map(|(((start, end), (outcome, units)), number)| {
+        let at = |second: &str| format!("2026-03-02T10:00:{second}Z");
+        image("acme", "r-1", &at(start), &at(end)).numbered(number, outcome, units, "0.04")
+    });
+    made.collect()
+}
+
+#[test]
+fn the_failover_policy_of_the_catalog_stops_a_retry_and_what_was_made_costs() {
+    let events = thrice([("00", "05"), ("05", "10"), ("10", "15")]);
+    let twice = changed(&[("    rank: 1\n", "    rank: 1\n    failover: {max_attempts: 2}\n")]);
+    let replayed = play(&events, &twice);
+    assert_eq!(total(&replayed), "3 attempts, 1 not made; units 1 to 0; cost 0.12 to 0.08");
+    let acme = denied(&replayed, "acme");
+    assert_eq!((acme.count, acme.first_reason), (1, DenialReason::FailoverPolicy));
+    assert_eq!(acme.first_time.to_string(), "2026-03-02T10:00:10Z");
+}
+
+#[test]
+fn attempts_that_all_end_at_one_instant_follow_each_other() {
+    for times in [[("00", "00"); 3], [("00", "05"), ("05", "05"), ("05", "05")]] {
+        let replayed = play(&thrice(times), &catalog(CATALOG));
+        assert_eq!(total(&replayed), "3 attempts, 0 not made; units 1 to 1; cost 0.12 to 0.12", "{times:?}");
+    }
+}
+
+#[test]
+fn a_retry_keeps_its_place_in_flight_and_its_units() {
+    let new = catalog(&CATALOG.replace("plans:", "caps: {one: {of: in_flight, limit: 1}}\nplans:").replace("amount: 10,", "amount: 1,"));
+    let mut events = thrice([("00", "05"), ("05", "10"), ("10", "15")]);
+    events.push(image("acme", "r-2", "2026-03-02T10:00:05Z", "2026-03-02T10:00:20Z"));
+    let replayed = play(&events, &new);
+    assert_eq!(total(&replayed), "4 attempts, 1 not made; units 2 to 1; cost 0.16 to 0.12");
+    assert_eq!(denied(&replayed, "acme").first_time.to_string(), "2026-03-02T10:00:05Z");
+}
+
+#[test]
+fn a_failover_is_priced_at_the_target_that_ran_it() {
+    let elsewhere = json!({"provider": "fal", "model": "dear"});
+    let events = [
+        image("acme", "r-1", "2026-03-02T10:00:00Z", "2026-03-02T10:00:05Z")
+            .numbered(1, "FAILED", "0", "0")
+            .with("billedWork", json!({"items": []}))
+            .with("attempt.costBasis", "COST_BASIS_NONE"),
+        image("acme", "r-1", "2026-03-02T10:00:05Z", "2026-03-02T10:00:10Z")
+            .numbered(2, "ACCEPTED", "1", "0.3")
+            .with("attempt.target", elsewhere),
+    ];
+    let new = catalog(&format!("{CATALOG}  - {{provider: fal, model: dear, tier: premium, components: [{{per: output, price: 0.2}}]}}\n"));
+    assert_eq!(total(&play(&events, &new)), "2 attempts, 0 not made; units 1 to 1; cost 0.3 to 0.2");
+}

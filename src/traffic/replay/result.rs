@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::domain::amount::Micros;
 use crate::domain::denial::{Denial, DenialReason};
 use crate::domain::event::closed_attempt;
 use crate::domain::ids::SubjectId;
@@ -70,6 +71,12 @@ impl Replayed {
         row.overage_then += attempt.overage;
         row.cost_then += attempt.cost;
         row
+    }
+
+    /// An attempt that another one followed: nothing is charged for it, and its cost is booked.
+    pub(super) fn retried(&mut self, attempt: &Attempted, held: &Row) {
+        let cost = held.detail.retried_attempt().map_or(Micros::ZERO, |closed| closed.cost);
+        self.row(attempt).cost_now += cost;
     }
 
     pub(super) fn charged(&mut self, attempt: &Attempted, settled: &Row) {
