@@ -30,9 +30,6 @@ mod keeper;
 mod listener;
 mod server;
 
-/// How long events are kept in the store.
-const EVENT_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
-
 /// A caller waits this part of what a request may take for a store that gives no answer: the rest is for the journal's disk and the way
 /// back.
 const PATIENCE_PART: u32 = 4;
@@ -140,7 +137,7 @@ impl App {
     /// Serves until `stop` is cancelled, then drains.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
-        let handlers = Handlers::new(self.service.clone(), tasks.clone());
+        let handlers = Handlers::new(self.service.clone(), tasks.clone(), stop.clone(), self.config.events.patience);
         let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let connections = Arc::new(tokio::sync::Semaphore::new(self.config.limits.connections));
         for listener in self.listeners {
@@ -233,8 +230,10 @@ async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Jou
     let options = Options {
         queue_capacity: config.limits.queue,
         retention: signed(config.retention),
-        event_retention: EVENT_RETENTION,
-        ..Options::default()
+        event_retention: signed(config.events.retention),
+        events_max: config.events.max,
+        cost_retention: signed(config.cost_retention),
+        observer: None,
     };
     match config.store.clone() {
         StoreAddress::Memory => Ok(Arc::new(EmbeddedStore::in_memory(options, clock)?)),
@@ -262,6 +261,9 @@ async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Jou
                 calls_in_flight: config.redis.calls_in_flight,
                 retention: options.retention,
                 event_retention: options.event_retention,
+                events_max: options.events_max,
+                cost_retention: options.cost_retention,
+                observer: options.observer,
                 sweep_interval: config.redis.sweep_interval,
                 on_loss: config.redis.on_loss,
                 replicas,

@@ -43,6 +43,9 @@ pub struct Config {
     pub reservation: ReservationConfig,
     /// How long ended reservations and their ids are remembered.
     pub retention: Duration,
+    pub events: EventsConfig,
+    /// How long sums of costs are kept.
+    pub cost_retention: Duration,
     /// How long work in flight may take after the first signal to stop.
     pub drain_deadline: Duration,
     /// The longest one request may take.
@@ -66,6 +69,17 @@ pub struct ReservationConfig {
     pub ttl: Duration,
     /// The longest a caller may name.
     pub ttl_max: Duration,
+}
+
+/// How events are kept, and how long whoever watches them may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// By age; in a Redis never shorter than that of reservations.
+    pub retention: Duration,
+    /// Most of them.
+    pub max: u64,
+    /// How long a watcher may take nothing before its stream is cut.
+    pub patience: Duration,
 }
 
 /// What bounds memory, whatever callers do.
@@ -145,6 +159,9 @@ impl Config {
             insecure: false,
             reservation: ReservationConfig { ttl: Duration::from_secs(15 * 60), ttl_max: Duration::from_secs(2 * 3600) },
             retention: Duration::from_secs(7 * 24 * 3600),
+            events: EventsConfig { retention: Duration::from_secs(30 * 24 * 3600), max: 1_000_000, patience: Duration::from_secs(30) },
+            // More than a year, so that a month can be held against the same one of the year before.
+            cost_retention: Duration::from_secs(400 * 24 * 3600),
             drain_deadline: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
             limits: Limits { message_bytes: 65_536, streams_per_connection: 256, connections: 1024, queue: 4096 },
@@ -282,6 +299,13 @@ fn check_redis(config: &Config, origins: &BTreeMap<&'static str, Origin>, proble
         _ => {}
     }
     let StoreAddress::Redis(address) = &config.store else { return };
+    if origins["events.retention"] != Origin::Default && config.events.retention < config.retention {
+        let (events, kept) = (format_duration(config.events.retention), format_duration(config.retention));
+        wrong(
+            "events.retention",
+            &format!("ended reservations are found by their events: `{events}` is shorter than `retention`, `{kept}`"),
+        );
+    }
     if address.is_cluster() && config.redis.replicas > 0 {
         wrong("redis.replicas", "not possible with a cluster: an answer waits for the replicas of one primary");
     }
@@ -379,6 +403,10 @@ mod tests {
             ("reservation.ttl", "15m"),
             ("reservation.ttl_max", "2h"),
             ("retention", "7d"),
+            ("events.retention", "30d"),
+            ("events.max", "1000000"),
+            ("events.patience", "30s"),
+            ("costs.retention", "400d"),
             ("drain_deadline", "20s"),
             ("request_timeout", "10s"),
             ("limits.message_bytes", "65536"),

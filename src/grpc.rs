@@ -3,7 +3,9 @@
 //! `status` is the only place that knows `tonic::Status`, `read` and `write` the only ones that know both wire and domain types.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
@@ -17,7 +19,6 @@ mod quota;
 mod read;
 mod status;
 mod subjects;
-mod sums;
 mod write;
 
 /// What a request may be at most, whatever it says.
@@ -37,11 +38,16 @@ pub struct Handlers {
     service: Arc<Service>,
     /// Mutations under way. A caller that goes away does not cut one in half, and a drain waits for them.
     tasks: TaskTracker,
+    /// Cancelled when the server begins to shut down.
+    stop: CancellationToken,
+    /// How long a watcher may take nothing.
+    patience: Duration,
 }
 
 impl Handlers {
-    pub fn new(service: Arc<Service>, tasks: TaskTracker) -> Self {
-        Self { service, tasks }
+    /// `patience` is how long a watcher of costs may take nothing.
+    pub fn new(service: Arc<Service>, tasks: TaskTracker, stop: CancellationToken, patience: Duration) -> Self {
+        Self { service, tasks, stop, patience }
     }
 
     /// The services of `genquota.v1`.

@@ -4,7 +4,7 @@
 //! A judgement that turns out stale is made again, a bounded number of times.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
@@ -19,6 +19,7 @@ use crate::domain::event::CostEvent;
 use crate::domain::ids::{MeterId, ReservationId, SubjectId, UserId};
 use crate::domain::ledger::{AccountKey, Row, Take};
 use crate::domain::subject::{Document, PayingSource, View};
+use crate::events::Hub;
 use crate::store::{Store, StoreError};
 
 mod catalogs;
@@ -35,6 +36,7 @@ mod reserve;
 mod retry;
 mod settle;
 mod subjects;
+mod watch;
 
 pub use catalogs::{Catalogs, ReadCatalog};
 pub use costs::{Forecast, ForecastCommand, LOOKBACK_HOURS_MAX, Summary, SummaryCommand};
@@ -48,6 +50,7 @@ pub use reserve::{ReserveCommand, Reserved};
 pub use retry::{Retried, RetryCommand};
 pub use settle::{ExtendCommand, SettleCommand, Settled};
 pub use subjects::Subject;
+pub use watch::{Update, Watch};
 
 /// How often a judgement is made anew when the store says that it was stale. Each round means that somebody else got through in between,
 /// so eight in a row is contention that the caller should hear of.
@@ -81,6 +84,8 @@ pub struct Service {
     rules: Rules,
     /// What there is to fall back on while the store is away; `None`: nothing.
     fallback: Option<Fallback>,
+    /// Made for the first who watches costs.
+    hub: OnceLock<Hub>,
 }
 
 /// A reservation with its subject, as it is answered.
@@ -102,6 +107,7 @@ impl Service {
             clock,
             rules,
             fallback: None,
+            hub: OnceLock::new(),
         }
     }
 

@@ -26,7 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // A ledger's export is one kind of its files.
     ("traffic", &["domain", "store", "proto"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
-    ("grpc", &["service", "domain", "telemetry", "proto"]),
+    ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
     ("http", &["service", "domain", "telemetry"]),
     // It shares how an address is written with `config`.
     ("client", &["config", "proto"]),

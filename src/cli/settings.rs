@@ -114,6 +114,15 @@ pub(super) struct SettingFlags {
     /// How long ended reservations and their ids are remembered [default: 7d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<String>,
+    /// How long events are kept; with a Redis never shorter than the retention [default: 30d]
+    #[arg(long, value_name = "DURATION")]
+    events_retention: Option<String>,
+    /// Most events kept, the oldest go first; with a Redis none goes within the retention [default: 1000000]
+    #[arg(long, value_name = "N")]
+    events_max: Option<String>,
+    /// How long a watcher of costs may take nothing before its stream is cut [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    events_patience: Option<String>,
     /// How long work in flight may take after the signal to stop [default: 20s]
     #[arg(long, value_name = "DURATION")]
     drain_deadline: Option<String>,
@@ -200,6 +209,9 @@ impl SettingFlags {
             "reservation.ttl" => &self.reservation_ttl,
             "reservation.ttl_max" => &self.reservation_ttl_max,
             "retention" => &self.retention,
+            "events.retention" => &self.events_retention,
+            "events.max" => &self.events_max,
+            "events.patience" => &self.events_patience,
             "drain_deadline" => &self.drain_deadline,
             "request_timeout" => &self.request_timeout,
             "limits.message_bytes" => &self.limits_message_bytes,

@@ -27,6 +27,8 @@ struct RawConfig {
     insecure: Values,
     reservation: Option<RawReservation>,
     retention: Values,
+    events: Option<RawEvents>,
+    costs: Option<RawCosts>,
     drain_deadline: Values,
     request_timeout: Values,
     limits: Option<RawLimits>,
@@ -59,6 +61,20 @@ struct RawRedis {
 struct RawReservation {
     ttl: Values,
     ttl_max: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvents {
+    retention: Values,
+    max: Values,
+    patience: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCosts {
+    retention: Values,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +167,12 @@ impl RawConfig {
         }
         if let Some(reservation) = self.reservation {
             all.extend([("reservation.ttl", reservation.ttl), ("reservation.ttl_max", reservation.ttl_max)]);
+        }
+        if let Some(costs) = self.costs {
+            all.push(("costs.retention", costs.retention));
+        }
+        if let Some(events) = self.events {
+            all.extend([("events.retention", events.retention), ("events.max", events.max), ("events.patience", events.patience)]);
         }
         if let Some(limits) = self.limits {
             all.extend([

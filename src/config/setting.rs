@@ -15,6 +15,8 @@ const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 const MESSAGE_BYTES: [usize; 2] = [1024, 4 << 20];
 /// The most of anything that waits or is open at a time: far beyond what one process serves.
 const COUNT_MAX: usize = 1 << 20;
+/// Most events that can be kept: about a terabyte.
+const EVENTS_MAX: usize = 1_000_000_000;
 /// Longest name of an instance: it becomes part of every key of a shared store.
 const INSTANCE_BYTES_MAX: usize = 32;
 /// Most partitions of a ledger: enough for a cluster of a hundred primaries, and few enough to visit each every few seconds.
@@ -139,7 +141,7 @@ macro_rules! secret {
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 35] = [
+pub static SETTINGS: [Setting; 39] = [
     Setting {
         key: "instance",
         many: false,
@@ -255,6 +257,10 @@ pub static SETTINGS: [Setting; 35] = [
     duration!("reservation.ttl", "How long a reservation is held where the caller does not say", reservation.ttl),
     duration!("reservation.ttl_max", "The longest a caller may have a reservation held", reservation.ttl_max),
     duration!("retention", "How long ended reservations and their ids are remembered", retention),
+    duration!("events.retention", "How long events are kept; with a Redis never shorter than `retention`", events.retention),
+    count!("events.max", "Most events kept, the oldest go first; with a Redis none goes within `retention`", events.max, 1, EVENTS_MAX),
+    duration!("events.patience", "How long a watcher of costs may take nothing before its stream is cut", events.patience),
+    duration!("costs.retention", "How long sums of costs are kept, for summaries and forecasts", cost_retention),
     duration!("drain_deadline", "How long work in flight may take after the signal to stop", drain_deadline),
     duration!("request_timeout", "The longest one request may take", request_timeout),
     count!("limits.message_bytes", "Longest request message, in bytes", limits.message_bytes, MESSAGE_BYTES[0], MESSAGE_BYTES[1]),

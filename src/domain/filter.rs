@@ -21,27 +21,30 @@ pub struct CostFilters {
 
 impl CostFilters {
     pub fn admit(&self, event: &CostEvent) -> bool {
-        let (detail, attempt) = (event.detail(), &event.attempt);
+        let (attempt, detail) = (&event.attempt, event.detail());
         let target = attempt.target.as_ref();
-        self.subject.as_ref().is_none_or(|subject| *subject == event.subject)
-            && self.provider.as_ref().is_none_or(|provider| target.is_some_and(|target| target.provider == *provider))
-            && self.model.as_ref().is_none_or(|model| target.is_some_and(|target| target.model == *model))
-            && self.tier.as_ref().is_none_or(|tier| attempt.tier.as_ref() == Some(tier))
-            && self.action.as_ref().is_none_or(|action| detail.action == *action)
+        wants(self.subject.as_ref(), Some(&event.subject))
+            && wants(self.provider.as_ref(), target.map(|target| &target.provider))
+            && wants(self.model.as_ref(), target.map(|target| &target.model))
+            && wants(self.tier.as_ref(), attempt.tier.as_ref())
+            && wants(self.action.as_ref(), Some(&detail.action))
             && (self.outcomes.is_empty() || attempt.outcome.is_some_and(|outcome| self.outcomes.contains(&outcome)))
             && (!self.failover_only || attempt.is_failover(detail))
     }
 
     /// The same of a sum; that of everybody is of no subject.
     pub fn admit_sum(&self, key: &TallyKey) -> bool {
-        let is = |dimension, wanted: Option<&str>| wanted.is_none_or(|wanted| key.get(dimension) == Some(wanted));
         let outcome = key.get(Dimension::Outcome);
-        self.subject.as_ref().is_none_or(|subject| key.subject() == Some(subject.as_str()))
-            && is(Dimension::Provider, self.provider.as_ref().map(ProviderId::as_str))
-            && is(Dimension::Model, self.model.as_ref().map(ModelId::as_str))
-            && is(Dimension::Tier, self.tier.as_ref().map(TierId::as_str))
-            && is(Dimension::Action, self.action.as_ref().map(ActionId::as_str))
+        wants(self.subject.as_ref().map(SubjectId::as_str), key.subject())
+            && wants(self.provider.as_ref().map(ProviderId::as_str), key.get(Dimension::Provider))
+            && wants(self.model.as_ref().map(ModelId::as_str), key.get(Dimension::Model))
+            && wants(self.tier.as_ref().map(TierId::as_str), key.get(Dimension::Tier))
+            && wants(self.action.as_ref().map(ActionId::as_str), key.get(Dimension::Action))
             && (self.outcomes.is_empty() || self.outcomes.iter().any(|wanted| outcome == Some(outcome_name(*wanted))))
             && (!self.failover_only || key.is_failover())
     }
+}
+
+fn wants<T: PartialEq>(wanted: Option<T>, found: Option<T>) -> bool {
+    wanted.is_none() || wanted == found
 }

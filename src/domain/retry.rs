@@ -17,7 +17,8 @@ use super::denial::{Denial, DenialReason, Violation};
 use super::failover::Step as Failover;
 use super::ids::{SubjectId, Target, TraceId};
 use super::ledger::{
-    AccountKey, CapLeg, Denied, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
+    Account, AccountKey, CapLeg, Denied, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take,
+    Transaction,
 };
 use super::remedy::{cap_violation, shortfall};
 use super::reservation::{Attempt, AttemptReason, Detail, Outcome};
@@ -59,9 +60,10 @@ pub struct Retrial<'c> {
     pub overage: Option<AccountKey>,
     /// What stands against it whatever the balance. The transaction must not be carried out where there is any.
     pub violations: Vec<Violation>,
-    /// Those that the next attempt runs into; their legs stand in the take from `caps_from` on.
+    /// What the closed attempt has cost: the first legs of the take's caps.
+    booked: Vec<CapLeg>,
+    /// Those that the next attempt runs into: the legs that come next.
     caps: Vec<ChargedCap<'c>>,
-    caps_from: usize,
     units: Micros,
     /// What the hold's own accounts give that are not among today's sources.
     kept: Micros,
@@ -100,8 +102,7 @@ impl Retry<'_> {
         let watched = overage.iter().chain(carried).cloned().map(CapLeg::watch);
         let booked: Vec<CapLeg> =
             booked.into_iter().filter(|leg| !leg.amount.is_zero()).map(|leg| CapLeg { booked: true, ..leg }).collect();
-        let caps_from = booked.len();
-        let legs = booked.into_iter().chain(caps.iter().map(|cap| cap.leg.clone())).chain(watched).collect();
+        let legs = booked.iter().cloned().chain(caps.iter().map(|cap| cap.leg.clone())).chain(watched).collect();
         let take = Take { units, sources: paying, whole: is_whole(then), overage: None, caps: legs };
         let period = view.plan.as_ref().map(|active| (active.period.start, active.period.end));
         let (from, before) = period.unwrap_or((Timestamp::MIN, Timestamp::MAX));
@@ -119,7 +120,7 @@ impl Retry<'_> {
                 next: Next { state: State::Held, ttl: None, detail: Arc::new(detail), event: EventKind::Retried },
             }),
         };
-        Ok(Retrial { transaction, sources, overage, violations, caps, caps_from, units, kept })
+        Ok(Retrial { transaction, sources, overage, violations, booked, caps, units, kept })
     }
 
     /// Closes the attempt that runs, and counts and prices the next.
@@ -257,8 +258,17 @@ impl Retrial<'_> {
 
     /// The denial of what the ledger refused.
     pub fn denial(&self, denied: &Denied) -> Denial {
-        let snapshot = Snapshot::new(self.transaction.keys().into_iter().zip(denied.accounts.iter().copied()));
-        let reached = denied.caps_reached.iter().filter_map(|index| self.caps.get(index.checked_sub(self.caps_from)?));
+        let found = self.transaction.keys().into_iter().zip(denied.accounts.iter().copied());
+        let snapshot = Snapshot::new(found.map(|(key, account)| {
+            // The ledger tells them as they were before what the closed attempt has cost.
+            let committed = self
+                .booked
+                .iter()
+                .filter(|leg| leg.account == key)
+                .fold(account.committed, |sum, leg| sum.checked_add(leg.amount).unwrap_or(Micros::MAX));
+            (key, Account { committed, ..account })
+        }));
+        let reached = denied.caps_reached.iter().filter_map(|index| self.caps.get(index.checked_sub(self.booked.len())?));
         let mut violations: Vec<Violation> = reached.map(|cap| cap_violation(cap, &snapshot)).collect();
         if denied.short {
             let each = self.sources.iter().map(|source| source.source.available(|key| snapshot.account(key)));

@@ -10,8 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::amount::{Micros, RoundingMode, parse_decimal};
 use crate::domain::charge::InvalidField;
+use crate::domain::filter::CostFilters;
 use crate::domain::ids::{
-    AttributeId, IdError, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, Target,
+    ActionId, AttributeId, IdError, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, SubjectId,
+    Target, TierId,
 };
 use crate::domain::ledger::Fingerprint;
 use crate::domain::reservation::{AttemptReason, Labels, Outcome};
@@ -22,6 +24,8 @@ use crate::service::ServiceError;
 
 /// Most fallbacks of a reserve, and most targets of a quote.
 const TARGETS_MAX: usize = 16;
+/// Most outcomes that a filter names: there are no more.
+const OUTCOMES_MAX: usize = 7;
 /// Longest `detail` in bytes.
 const DETAIL_BYTES_MAX: usize = 256;
 
@@ -212,18 +216,38 @@ impl Reader {
         reason(value).or_else(|| self.problem("reason", format!("must be one of {names}")))
     }
 
+    /// Conditions on closed attempts; absent: none.
+    pub fn filters(&mut self, filters: Option<&v1::CostFilters>) -> Option<CostFilters> {
+        let Some(filters) = filters else { return Some(CostFilters::default()) };
+        let subject = self.optional_id("filters.subject", &filters.subject, SubjectId::new);
+        let provider = self.optional_id("filters.provider", &filters.provider, ProviderId::new);
+        let model = self.optional_id("filters.model", &filters.model, ModelId::new);
+        let tier = self.optional_id("filters.tier", &filters.tier, TierId::new);
+        let action = self.optional_id("filters.action", &filters.action, ActionId::new);
+        let outcomes = self.outcomes("filters.outcomes", &filters.outcomes, OUTCOMES_MAX);
+        Some(CostFilters {
+            subject: subject?,
+            provider: provider?,
+            model: model?,
+            tier: tier?,
+            action: action?,
+            outcomes: outcomes?,
+            failover_only: filters.failover_only,
+        })
+    }
+
+    /// Outcomes of which any counts; none: all do.
+    pub fn outcomes(&mut self, field: &str, values: &[i32], most: usize) -> Option<Vec<Outcome>> {
+        if values.len() > most {
+            return self.problem(field, format!("has {} outcomes; there are no more than {most}", values.len()));
+        }
+        let known: Option<Vec<Outcome>> = values.iter().map(|value| outcome_of(*value)).collect();
+        known.or_else(|| self.problem(field, "must be outcomes of an attempt"))
+    }
+
     /// An outcome the caller may report; `default` where it names none.
     pub fn outcome(&mut self, value: i32, allowed: &[Outcome], default: Outcome) -> Option<Outcome> {
-        let outcome = match v1::Outcome::try_from(value) {
-            Ok(v1::Outcome::Unspecified) => Some(default),
-            Ok(v1::Outcome::Accepted) => Some(Outcome::Accepted),
-            Ok(v1::Outcome::Rejected) => Some(Outcome::Rejected),
-            Ok(v1::Outcome::Failed) => Some(Outcome::Failed),
-            Ok(v1::Outcome::Blocked) => Some(Outcome::Blocked),
-            Ok(v1::Outcome::Cancelled) => Some(Outcome::Cancelled),
-            Ok(v1::Outcome::Unknown) => Some(Outcome::Unknown),
-            Ok(v1::Outcome::Expired) | Err(_) => None,
-        };
+        let outcome = if value == i32::from(v1::Outcome::Unspecified) { Some(default) } else { outcome_of(value) };
         match outcome.filter(|outcome| allowed.contains(outcome)) {
             Some(outcome) => Some(outcome),
             None => {
@@ -243,6 +267,20 @@ fn reason(value: i32) -> Option<Option<AttemptReason>> {
         v1::AttemptReason::Failover => Some(Some(AttemptReason::Failover)),
         v1::AttemptReason::RejectedOutput => Some(Some(AttemptReason::RejectedOutput)),
         v1::AttemptReason::First => None,
+    }
+}
+
+/// The outcome of a wire value that is one.
+fn outcome_of(value: i32) -> Option<Outcome> {
+    match v1::Outcome::try_from(value) {
+        Ok(v1::Outcome::Accepted) => Some(Outcome::Accepted),
+        Ok(v1::Outcome::Rejected) => Some(Outcome::Rejected),
+        Ok(v1::Outcome::Failed) => Some(Outcome::Failed),
+        Ok(v1::Outcome::Blocked) => Some(Outcome::Blocked),
+        Ok(v1::Outcome::Cancelled) => Some(Outcome::Cancelled),
+        Ok(v1::Outcome::Unknown) => Some(Outcome::Unknown),
+        Ok(v1::Outcome::Expired) => Some(Outcome::Expired),
+        Ok(v1::Outcome::Unspecified) | Err(_) => None,
     }
 }
 

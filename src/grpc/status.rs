@@ -18,6 +18,9 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 /// When to ask again after losing to others eight times in a row.
 const CONTENDED_RETRY: Duration = Duration::from_millis(50);
 
+/// When to try again to watch, where too many do.
+const WATCH_RETRY: Duration = Duration::from_secs(5);
+
 /// The status of a failed call.
 pub fn of(error: ServiceError) -> Status {
     let text = error.to_string();
@@ -33,6 +36,9 @@ pub fn of(error: ServiceError) -> Status {
         ServiceError::SubscriptionExists => with(Code::AlreadyExists, ErrorReason::SubscriptionExists, text, &[]),
         ServiceError::Store(error) => of_store(&error),
         ServiceError::Contended => later(Code::Unavailable, ErrorReason::StoreUnavailable, text, CONTENDED_RETRY),
+        ServiceError::CursorExpired { oldest } => with(Code::OutOfRange, ErrorReason::CursorExpired, text, &[("oldest_cursor", &oldest)]),
+        ServiceError::ConsumerLagged { last } => with(Code::Aborted, ErrorReason::ConsumerLagged, text, &[("last_cursor", &last)]),
+        ServiceError::TooManyWatchers => later(Code::ResourceExhausted, ErrorReason::ServerOverloaded, text, WATCH_RETRY),
         ServiceError::Internal(what) => {
             tracing::error!(what, "internal error");
             internal()
@@ -59,6 +65,11 @@ pub fn undecodable(error: &prost::DecodeError) -> Status {
 pub fn panicked() -> Status {
     tracing::error!("a handler panicked");
     internal()
+}
+
+/// The end of a stream because the server shuts down: another one goes on from the last cursor.
+pub fn draining() -> Status {
+    Status::unavailable("the server is shutting down: watch again from the last cursor")
 }
 
 fn of_store(error: &StoreError) -> Status {

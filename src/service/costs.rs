@@ -22,6 +22,7 @@ const ROWS_MAX: usize = 20_000;
 /// A summary reaches back this far where nobody says how far, and a forecast as well.
 const SUMMARY_HOURS: i64 = 24;
 const FORECAST_HOURS: i64 = 30 * 24;
+const HOUR_NANOS: i128 = 3_600_000_000_000;
 /// The longest span of either: a leap year.
 const SPAN_HOURS_MAX: i64 = 366 * 24;
 
@@ -29,7 +30,7 @@ const SPAN_HOURS_MAX: i64 = 366 * 24;
 pub struct SummaryCommand {
     /// `None`: a day before the end.
     pub start_time: Option<Timestamp>,
-    /// `None`: now.
+    /// `None`: the end of the present hour.
     pub end_time: Option<Timestamp>,
     /// In hours; `None` is one step.
     pub step: Option<i64>,
@@ -70,8 +71,11 @@ pub struct Forecast {
 impl Service {
     /// Sums over a span of time, by provider, model, tier and what else is asked for.
     pub async fn summarize_costs(&self, command: SummaryCommand) -> Result<Summary, ServiceError> {
-        let end = command.end_time.unwrap_or_else(|| self.clock.now());
-        let end = hour_of(end) + i64::from(end.as_nanosecond().rem_euclid(3_600_000_000_000) != 0);
+        let end = match command.end_time {
+            Some(end) => hour_of(end) + i64::from(end.as_nanosecond().rem_euclid(HOUR_NANOS) != 0),
+            // What is closed at this very instant counts.
+            None => hour_of(self.clock.now()) + 1,
+        };
         let start = command.start_time.map_or(end.saturating_sub(SUMMARY_HOURS), hour_of);
         let hours = start..end;
         if hours.is_empty() {

@@ -29,6 +29,20 @@ pub enum ServiceError {
     /// Others got through first, again and again. Nothing was changed.
     #[error("too many concurrent changes of one subject")]
     Contended,
+    /// What comes after a cursor is not kept any more.
+    #[error("events after the cursor are not kept any more")]
+    CursorExpired {
+        /// The cursor of the oldest event that is.
+        oldest: String,
+    },
+    /// A watcher took nothing for too long.
+    #[error("the stream is not read: watch again from the last cursor")]
+    ConsumerLagged {
+        /// Of the last message sent; empty where none was.
+        last: String,
+    },
+    #[error("too many watch costs")]
+    TooManyWatchers,
     #[error("{0}")]
     Internal(String),
 }

@@ -45,6 +45,9 @@ impl From<ServiceError> for Unreplayed {
             | ServiceError::ReservationSettled(_)
             | ServiceError::IdReused(_)
             | ServiceError::SubscriptionExists
+            | ServiceError::CursorExpired { .. }
+            | ServiceError::ConsumerLagged { .. }
+            | ServiceError::TooManyWatchers
             | ServiceError::Internal(_) => Self::Never(error.to_string()),
         }
     }

@@ -324,7 +324,7 @@ fn plans_are_ranked_dated_and_consistent() {
         after("prices:", "  pro: {rank: 2, burn_order: [grant, allowance], failover: {max_attempts: 0}}\nprices:"),
         "c.yaml:14:18: plans.pro.burn_order: must name each of `allowance`, `add_on` and `grant` once\n  \
          hint: such as `[allowance, add_on, grant]`\n\
-         c.yaml:14:75: plans.pro.failover.max_attempts: must be at least 1: the first attempt counts"
+         c.yaml:14:75: plans.pro.failover.max_attempts: must be 1 to 32: the first attempt counts"
     );
 }
 

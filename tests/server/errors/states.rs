@@ -78,20 +78,9 @@ async fn what_this_version_does_not_serve_says_so() {
     let subject = || "acme".to_owned();
     let reservation_id = || ask.key().to_owned();
     let codes = [
-        quota
-            .retry(v1::RetryRequest { subject: subject(), reservation_id: reservation_id(), attempt: 1, ..Default::default() })
-            .await
-            .err(),
         quota.refund(v1::RefundRequest { subject: subject(), reservation_id: reservation_id(), ..Default::default() }).await.err(),
         quota.get_usage(v1::GetUsageRequest { subject: subject(), ..Default::default() }).await.err(),
         quota.list_generations(v1::ListGenerationsRequest { subject: subject(), ..Default::default() }).await.err(),
-        quota
-            .extend(v1::ExtendRequest { subject: subject(), reservation_id: reservation_id(), outcome_unknown: true, ..Default::default() })
-            .await
-            .err(),
-        costs.watch_costs(v1::WatchCostsRequest::default()).await.err(),
-        costs.summarize_costs(v1::SummarizeCostsRequest::default()).await.err(),
-        costs.forecast_costs(v1::ForecastCostsRequest::default()).await.err(),
         admin.change_plan(v1::ChangePlanRequest { subject: subject(), ..Default::default() }).await.err(),
         admin.preview_change(v1::PreviewChangeRequest { subject: subject(), ..Default::default() }).await.err(),
         admin.cancel_subscription(v1::CancelSubscriptionRequest { subject: subject(), ..Default::default() }).await.err(),

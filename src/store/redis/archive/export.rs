@@ -198,7 +198,7 @@ impl RedisArchive {
     async fn costs(&self, names: &Names) -> Result<Sums, TransferError> {
         let mut sums = Sums::new();
         for key in &names.costs {
-            let fields: Vec<(String, String)> = self.ask_owner(key, redis::cmd("HGETALL").arg(key)).await?;
+            let fields: Vec<(String, String)> = self.ask(redis::cmd("HGETALL").arg(key)).await?;
             for (field, text) in fields {
                 let sum = sums::read(&field, &text).map_err(|problem| TransferError::record(&format!("key `{key}`"), &problem))?;
                 merge(&mut sums, &sum)?;

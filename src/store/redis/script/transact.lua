@@ -230,7 +230,7 @@ if wanted.T then
       document = sub(operation, at, at + document_bytes - 1)
       at = at + document_bytes
     end
-    local ended, deadline, head = state ~= 'h', nil, nil
+    local ended, deadline, head, late = state ~= 'h', nil, nil, false
     if id then
       closed = sub(operation, at, at + closed_bytes - 1)
       at = at + closed_bytes
@@ -240,10 +240,10 @@ if wanted.T then
       if ttl ~= '-' then
         deadline = max(deadline, now + ttl)
       end
-      local late = row and (row.late == '1' or row.state == 'e')
+      late = state == 'c' and row and (row.late == '1' or row.state == 'e')
       head = head_of({
         version = row and row.version + 1 or 1, state = state, create = row and row.create or now_text, deadline = deadline,
-        settle = ended and now_text or '-', late = state == 'c' and late and '1' or '0', opened = row and row.opened or fingerprint,
+        settle = ended and now_text or '-', late = late and '1' or '0', opened = row and row.opened or fingerprint,
         settled = ended and fingerprint or '-', legs = legs, tally = tally,
       })
     end
@@ -273,7 +273,7 @@ if wanted.T then
         end
       end
       if closed ~= '' then
-        roll(closed, subject, place + 1, row and row.state == 'e')
+        roll(closed, subject, place + 1, late)
       end
     end
     write(key, subject, accounts, written)

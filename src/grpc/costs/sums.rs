@@ -2,19 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::read::Reader;
-use super::write;
-use crate::domain::filter::CostFilters;
-use crate::domain::ids::{ActionId, ModelId, ProviderId, SubjectId, TierId};
+use crate::domain::ids::ActionId;
 use crate::domain::report::{Figures, GroupBy, RowKey};
-use crate::domain::reservation::Outcome;
 use crate::domain::summary::{Tally, decimal};
+use crate::grpc::read::{Reader, shown};
+use crate::grpc::write;
 use crate::proto::v1;
 use crate::service::{Forecast, ForecastCommand, LOOKBACK_HOURS_MAX, ServiceError, Summary, SummaryCommand};
 
-/// Every way an attempt can end.
-const OUTCOMES: [Outcome; 7] =
-    [Outcome::Accepted, Outcome::Rejected, Outcome::Failed, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown, Outcome::Expired];
 const HOUR_SECONDS: i64 = 3600;
 /// Most actions of a forecast (cost_service.proto).
 const ACTIONS_MAX: i64 = 1_000_000_000;
@@ -26,7 +21,7 @@ pub(super) fn read_summary(request: &v1::SummarizeCostsRequest) -> Result<Summar
     let start_time = reader.time("start_time", request.start_time.as_ref());
     let end_time = reader.time("end_time", request.end_time.as_ref());
     let step = hours(&mut reader, "step", request.step.as_ref());
-    let filters = filters(&mut reader, request.filters.as_ref());
+    let filters = reader.filters(request.filters.as_ref());
     let group_by = group_by(&mut reader, &request.group_by);
     let command = || {
         let (start_time, end_time) = (start_time?, end_time?);
@@ -59,42 +54,13 @@ pub(super) fn read_forecast(request: &v1::ForecastCostsRequest) -> Result<Foreca
     reader.finish(command)
 }
 
-/// Conditions on closed attempts; absent: none.
-pub(super) fn filters(reader: &mut Reader, filters: Option<&v1::CostFilters>) -> Option<CostFilters> {
-    let Some(filters) = filters else { return Some(CostFilters::default()) };
-    let subject = reader.optional_id("filters.subject", &filters.subject, SubjectId::new);
-    let provider = reader.optional_id("filters.provider", &filters.provider, ProviderId::new);
-    let model = reader.optional_id("filters.model", &filters.model, ModelId::new);
-    let tier = reader.optional_id("filters.tier", &filters.tier, TierId::new);
-    let action = reader.optional_id("filters.action", &filters.action, ActionId::new);
-    let outcomes = outcomes(reader, &filters.outcomes);
-    Some(CostFilters {
-        subject: subject?,
-        provider: provider?,
-        model: model?,
-        tier: tier?,
-        action: action?,
-        outcomes: outcomes?,
-        failover_only: filters.failover_only,
-    })
-}
-
-fn outcomes(reader: &mut Reader, values: &[i32]) -> Option<Vec<Outcome>> {
-    if values.len() > OUTCOMES.len() {
-        return reader.problem("filters.outcomes", format!("has {} outcomes; there are {}", values.len(), OUTCOMES.len()));
-    }
-    let known = |value: i32| OUTCOMES.into_iter().find(|outcome| i32::from(write::outcome(*outcome)) == value);
-    let found: Option<Vec<Outcome>> = values.iter().map(|value| known(*value)).collect();
-    found.or_else(|| reader.problem("filters.outcomes", "must be outcomes that an attempt can have"))
-}
-
 fn group_by(reader: &mut Reader, names: &[String]) -> Option<Vec<GroupBy>> {
     let mut seen = BTreeSet::new();
     let mut groups = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let field = format!("group_by[{index}]");
         if !seen.insert(name) {
-            return reader.problem(field, format!("`{}` stands twice", super::read::shown(name)));
+            return reader.problem(field, format!("`{}` stands twice", shown(name)));
         }
         match GroupBy::ALL.into_iter().find(|group| group.name() == name) {
             Some(group) => groups.push(group),

@@ -1,0 +1,117 @@
+//! Cost events as they happen: one tail follows the store's streams for all who watch, and each of them reads at its own pace.
+//!
+//! A subscription stands at a place in every stream. It reads what lies behind from the store, page by page, then takes part in what the
+//! tail shares; whoever cannot keep up falls back to reading. So a slow reader costs a fixed amount of memory and holds up nobody, and an
+//! event reaches every reader at least once, in the order of its subject. Wire types and outage policies are known above.
+
+mod cursor;
+mod subscription;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::sync::{Semaphore, broadcast};
+
+pub use self::cursor::CursorError;
+use self::cursor::Start;
+pub use self::subscription::{Next, Subscription};
+use self::tail::{Message, PACE};
+use crate::domain::filter::CostFilters;
+use crate::store::{Ends, Feed, StoreError};
+
+/// Most watchers at once: each costs some hundred kilobytes and its share of a core.
+pub const WATCHERS_MAX: usize = 64;
+/// Messages that the tail keeps for those who are a little behind: some seconds of a busy ledger, below 10 MiB.
+const SHARED_MAX: usize = 256;
+
+/// Why nobody can watch, or not any longer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WatchError {
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    #[error("{WATCHERS_MAX} watch already")]
+    TooMany,
+    /// What comes after the cursor is not kept any more.
+    #[error("events after the cursor are not kept any more")]
+    Expired {
+        /// The cursor of the oldest event that is.
+        oldest: String,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where watchers come in.
+pub struct Hub {
+    shared: Arc<Shared>,
+    seats: Arc<Semaphore>,
+}
+
+/// What the tail and all subscriptions have in common.
+struct Shared {
+    feed: Arc<dyn Feed>,
+    /// Least time between two looks of the tail.
+    pace: Duration,
+    live: broadcast::Sender<Message>,
+    /// Whether a tail runs.
+    tail: Mutex<bool>,
+}
+
+impl Hub {
+    pub fn new(feed: Arc<dyn Feed>) -> Self {
+        Self::with_pace(feed, PACE)
+    }
+
+    fn with_pace(feed: Arc<dyn Feed>, pace: Duration) -> Self {
+        let live = broadcast::Sender::new(SHARED_MAX);
+        Self { shared: Arc::new(Shared { feed, pace, live, tail: Mutex::new(false) }), seats: Arc::new(Semaphore::new(WATCHERS_MAX)) }
+    }
+
+    /// Begins to watch after a cursor: "0" is before the oldest event kept, the empty one after all that there are.
+    pub async fn watch(&self, cursor: &str, filter: CostFilters) -> Result<Subscription, WatchError> {
+        let feed = &*self.shared.feed;
+        let start = Start::read(cursor, feed.ledger(), feed.streams())?;
+        let seat = self.seats.clone().try_acquire_owned().map_err(|_| WatchError::TooMany)?;
+        // From here on nothing that the tail shares is missed.
+        let live = self.shared.live.subscribe();
+        self.shared.clone().follow();
+        let (places, behind) = match start {
+            Start::Now => (self.shared.ends().await?.into_iter().map(|ends| ends.newest).collect(), false),
+            Start::Oldest => (self.shared.ends().await?.into_iter().map(|ends| ends.oldest).collect(), true),
+            Start::After(places) => (places, true),
+        };
+        Ok(Subscription::new(self.shared.clone(), seat, live, places, behind, filter))
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> usize {
+        WATCHERS_MAX - self.seats.available_permits()
+    }
+}
+
+impl Shared {
+    /// Where each stream begins and ends.
+    async fn ends(&self) -> Result<Vec<Ends>, StoreError> {
+        try_join_all((0..self.feed.streams()).map(|stream| self.feed.ends(stream))).await
+    }
+
+    /// Starts the tail unless it runs.
+    fn follow(self: Arc<Self>) {
+        if !std::mem::replace(&mut *self.tail.lock().unwrap_or_else(PoisonError::into_inner), true) {
+            tokio::spawn(tail::follow(self));
+        }
+    }
+
+    /// Whether the tail may end, because nobody watches. Who comes later starts another.
+    fn is_over(&self) -> bool {
+        let mut running = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.live.receiver_count() == 0 {
+            *running = false;
+        }
+        !*running
+    }
+}
