@@ -19,16 +19,20 @@ mod extend;
 mod failure;
 mod journal;
 mod output;
+mod prices;
+mod progress;
 mod quote;
 mod record;
 mod release;
 mod render;
+mod replay;
 mod reservation;
 mod reserve;
 mod serve;
 mod settings;
 mod store;
 mod subject;
+mod traffic;
 mod values;
 mod work;
 
@@ -62,6 +66,8 @@ enum Command {
     Demo(demo::Demo),
     Config(config::ConfigCommand),
     Catalog(catalog::Catalog),
+    Prices(prices::Prices),
+    Replay(replay::Replay),
     Reserve(reserve::Reserve),
     Commit(commit::Commit),
     Release(release::Release),
@@ -99,6 +105,8 @@ impl Command {
             Self::Demo(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Catalog(command) => command.run(),
+            Self::Prices(command) => command.run(),
+            Self::Replay(command) => command.run(),
             Self::Reserve(command) => connection::run(command.run()),
             Self::Commit(command) => connection::run(command.run()),
             Self::Release(command) => connection::run(command.run()),
@@ -131,6 +139,8 @@ impl Command {
             Self::Journal(command) => command.json(),
             Self::Store(command) => command.json(),
             Self::Catalog(command) => command.json(),
+            Self::Prices(command) => command.json(),
+            Self::Replay(command) => command.json,
             Self::Demo(command) => command.json,
             Self::Completions(_) => false,
         }

@@ -15,11 +15,12 @@ readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick | servers]
+Usage: tests/run.sh [quick | servers | tables]
 
   (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, Python client
   quick       the Rust tests alone
   servers     nothing but the set-up of the servers that the Rust tests start
+  tables      nothing but the public price table that the Rust tests read
 
 cargo-nextest runs the Rust tests where it is installed, `cargo test` where it is not.
 CARGO_TARGET_DIR says where to build; `target` if it is not set.
@@ -145,8 +146,32 @@ test_servers() {
     servers_in_wheels
 }
 
+# The public price table of LiteLLM, out of its wheel: data, nothing of it is installed or run. Fetched once for each version.
+price_table() {
+    local requirements=tests/prices/requirements.txt versions dir=$tools/litellm wheel
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    if [[ -e $dir/complete-$versions ]]; then
+        return
+    fi
+    need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    step "Price table: pip" python3 -m venv "$dir/python"
+    step "Price table" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
+        --requirement "$requirements" --require-hashes --no-deps --only-binary=:all:
+    for wheel in "$dir"/*.whl; do
+        python3 - "$wheel" "$dir" <<'PYTHON'
+import sys, zipfile
+zipfile.ZipFile(sys.argv[1]).extract("litellm/model_prices_and_context_window_backup.json", sys.argv[2])
+PYTHON
+    done
+    rm -rf "$dir"/*.whl "$dir/python"
+    touch "$dir/complete-$versions"
+}
+
 rust_tests() {
     test_servers
+    price_table
     if cargo nextest --version >/dev/null 2>&1; then
         step "Rust tests" cargo nextest run --locked --no-fail-fast
         step "Rust examples in the documentation" cargo test --locked --doc --quiet
@@ -210,6 +235,7 @@ case ${1-} in
     "") everything ;;
     quick) rust_tests ;;
     servers) test_servers ;;
+    tables) price_table ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && exit 64 ;;
 esac

@@ -186,7 +186,7 @@ pub struct Imported {
 pub fn verify(reader: &mut Reader<'_>, instance: &str, progress: &dyn Progress) -> Result<u64, TransferError> {
     let header = reader.header(instance)?;
     progress.begin("checking", Some(header.lines));
-    while reader.next()?.is_some() {
+    while reader.next_line()?.is_some() {
         progress.advance(1);
     }
     Ok(header.lines)
@@ -206,7 +206,7 @@ pub async fn import(
     let mut batch = Vec::new();
     let mut bytes = 0;
     let counts = loop {
-        let line = reader.next()?;
+        let line = reader.next_line()?;
         bytes += reader.line_bytes();
         let counts = match line {
             Some((number, line)) => {

@@ -1,7 +1,6 @@
 //! What is not known, has ended, or is not served.
 
 use genquota::proto::v1;
-use genquota::proto::v1::cost_service_client::CostServiceClient;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
