@@ -13,6 +13,7 @@ mod commit;
 mod completions;
 mod config;
 mod connection;
+mod costs;
 mod demo;
 pub mod exit;
 mod extend;
@@ -75,6 +76,7 @@ enum Command {
     Record(record::Record),
     Quote(quote::Quote),
     Balance(balance::Balance),
+    Costs(costs::Costs),
     Reservation(reservation::Reservation),
     Subject(subject::Subject),
     Journal(journal::JournalCommand),
@@ -114,6 +116,7 @@ impl Command {
             Self::Record(command) => connection::run(command.run()),
             Self::Quote(command) => connection::run(command.run()),
             Self::Balance(command) => connection::run(command.run()),
+            Self::Costs(command) => connection::run(command.run()),
             Self::Reservation(command) => connection::run(command.run()),
             Self::Subject(command) => connection::run(command.run()),
             Self::Journal(command) => connection::run(command.run()),
@@ -134,6 +137,7 @@ impl Command {
             Self::Record(command) => command.server.json,
             Self::Quote(command) => command.server.json,
             Self::Balance(command) => command.server.json,
+            Self::Costs(command) => command.json(),
             Self::Reservation(command) => command.server.json,
             Self::Subject(command) => command.json(),
             Self::Journal(command) => command.json(),

@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use super::exit::Exit;
 use super::{Failure, values};
 use crate::client::{self, ServerAddress};
+use crate::proto::v1::cost_service_client::CostServiceClient;
 use crate::proto::v1::quota_service_client::QuotaServiceClient;
 use crate::proto::v1::subject_service_client::SubjectServiceClient;
 
@@ -32,6 +33,10 @@ pub(super) struct Server {
 impl Server {
     pub(super) async fn quota(&self) -> Result<QuotaServiceClient<Channel>, Failure> {
         Ok(QuotaServiceClient::new(client::connect(&self.server, self.timeout).await?))
+    }
+
+    pub(super) async fn costs(&self) -> Result<CostServiceClient<Channel>, Failure> {
+        Ok(CostServiceClient::new(client::connect(&self.server, self.timeout).await?))
     }
 
     pub(super) async fn subjects(&self) -> Result<SubjectServiceClient<Channel>, Failure> {

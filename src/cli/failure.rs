@@ -206,9 +206,9 @@ fn hint(reason: &str, code: Code) -> Option<&'static str> {
         ErrorReason::ServerOverloaded => Some("wait, then repeat the call"),
         ErrorReason::SubjectNotFound => Some("create it with `genquota subject create`"),
         ErrorReason::GrantNotFound => Some("`genquota subject show` lists the grants"),
+        ErrorReason::CursorExpired => Some("watch again from `oldest_cursor`; what came before it is not kept any more"),
         ErrorReason::Internal => Some("report it with the time of the call"),
         ErrorReason::InvalidField
-        | ErrorReason::CursorExpired
         | ErrorReason::ConsumerLagged
         | ErrorReason::SubscriptionExists
         | ErrorReason::SubscriptionNotFound

@@ -1,0 +1,100 @@
+//! A stream of cost events that goes on from its last cursor when it is cut off.
+
+use std::time::Duration;
+
+use tonic::{Code, Status, Streaming};
+
+use crate::cli::Failure;
+use crate::cli::connection::Server;
+use crate::proto::v1::watch_costs_response::Update;
+use crate::proto::v1::{CostFilters, WatchCostsRequest, WatchCostsResponse};
+
+/// Between two tries to reach a server that is away, doubled each time up to the longest.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Follower<'s> {
+    server: &'s Server,
+    filters: CostFilters,
+    /// Of the last message.
+    cursor: String,
+    stream: Option<Streaming<WatchCostsResponse>>,
+    /// Most tries in a row before it gives up; `None`: never.
+    tries_max: Option<u32>,
+}
+
+impl<'s> Follower<'s> {
+    /// Begins to follow. A server that is not there at first is a failure, and one that goes away later is waited for.
+    pub(super) async fn start(server: &'s Server, cursor: String, filters: CostFilters) -> Result<Self, Failure> {
+        let mut follower = Self { server, filters, cursor, stream: None, tries_max: None };
+        follower.stream = Some(follower.connect().await?);
+        Ok(follower)
+    }
+
+    pub(super) fn with_tries_max(self, tries: u32) -> Self {
+        Self { tries_max: Some(tries), ..self }
+    }
+
+    /// The next message, however often the stream has to be begun anew. A cursor that has expired is a failure, like a bad filter.
+    pub(super) async fn next(&mut self) -> Result<Update, Failure> {
+        let (mut pause, mut tries) = (PAUSE, 0);
+        loop {
+            let problem = match self.message().await {
+                Ok(update) => return Ok(update),
+                Err(problem) => problem,
+            };
+            tries += 1;
+            if !is_passing(&problem) || self.tries_max.is_some_and(|most| tries > most) {
+                return Err(problem);
+            }
+            self.stream = None;
+            if tries == 1 {
+                tracing::debug!("the stream ended; it goes on from its last cursor");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn message(&mut self) -> Result<Update, Failure> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let stream = self.connect().await?;
+                self.stream.insert(stream)
+            }
+        };
+        let ended = || Failure::from(Status::unavailable("the stream has ended"));
+        let update = stream.message().await?.and_then(|message| message.update).ok_or_else(ended)?;
+        self.cursor.clone_from(cursor_of(&update));
+        Ok(update)
+    }
+
+    async fn connect(&self) -> Result<Streaming<WatchCostsResponse>, Failure> {
+        let request = WatchCostsRequest { cursor: self.cursor.clone(), filters: Some(self.filters.clone()) };
+        // It has no deadline: it ends when it is told to.
+        Ok(self.server.costs().await?.watch_costs(request).await?.into_inner())
+    }
+}
+
+/// Where the stream goes on after a message.
+pub(super) fn cursor_of(update: &Update) -> &String {
+    match update {
+        Update::Event(event) => &event.cursor,
+        Update::Checkpoint(checkpoint) => &checkpoint.cursor,
+    }
+}
+
+/// Whether another try may end otherwise.
+fn is_passing(failure: &Failure) -> bool {
+    match failure {
+        Failure::Unreachable(_) => true,
+        Failure::Status { status, .. } => match status.code() {
+            Code::Unavailable | Code::Aborted | Code::ResourceExhausted | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => true,
+            // A connection that breaks within a stream.
+            Code::Internal => std::error::Error::source(&**status).is_some(),
+            _ => false,
+        },
+        Failure::Config(_) | Failure::Usage(_) | Failure::Other(_) => false,
+    }
+}
