@@ -19,6 +19,7 @@ pub mod exit;
 mod extend;
 mod failure;
 mod journal;
+mod outcome;
 mod output;
 mod prices;
 mod progress;
@@ -29,6 +30,7 @@ mod render;
 mod replay;
 mod reservation;
 mod reserve;
+mod retry;
 mod serve;
 mod settings;
 mod store;
@@ -72,6 +74,7 @@ enum Command {
     Reserve(reserve::Reserve),
     Commit(commit::Commit),
     Release(release::Release),
+    Retry(retry::Retry),
     Extend(extend::Extend),
     Record(record::Record),
     Quote(quote::Quote),
@@ -112,6 +115,7 @@ impl Command {
             Self::Reserve(command) => connection::run(command.run()),
             Self::Commit(command) => connection::run(command.run()),
             Self::Release(command) => connection::run(command.run()),
+            Self::Retry(command) => connection::run(command.run()),
             Self::Extend(command) => connection::run(command.run()),
             Self::Record(command) => connection::run(command.run()),
             Self::Quote(command) => connection::run(command.run()),
@@ -133,6 +137,7 @@ impl Command {
             Self::Reserve(command) => command.server.json,
             Self::Commit(command) => command.server.json,
             Self::Release(command) => command.server.json,
+            Self::Retry(command) => command.server.json,
             Self::Extend(command) => command.server.json,
             Self::Record(command) => command.server.json,
             Self::Quote(command) => command.server.json,

@@ -33,7 +33,7 @@ impl Fields {
 }
 
 /// The columns that hold numbers, whatever the table.
-const NUMBERS: [&str; 29] = [
+const NUMBERS: [&str; 33] = [
     "AVAILABLE",
     "ALLOWANCE",
     "CREDITS",
@@ -63,6 +63,10 @@ const NUMBERS: [&str; 29] = [
     "COST THEN",
     "COST NOW",
     "DENIALS",
+    "OUTPUTS",
+    "PER OUTPUT",
+    "TRIES",
+    "FAILOVERS",
 ];
 
 /// A table without lines, numbers to the right; empty columns are left out.

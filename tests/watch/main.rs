@@ -10,6 +10,7 @@ mod ask;
 mod caller;
 #[path = "../server/catalogs.rs"]
 mod catalogs;
+mod commands;
 mod crash;
 mod failover;
 #[expect(dead_code, reason = "shared with the tests of the server")]
