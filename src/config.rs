@@ -168,8 +168,8 @@ impl Config {
             reservation: ReservationConfig { ttl: Duration::from_secs(15 * 60), ttl_max: Duration::from_secs(2 * 3600) },
             retention: Duration::from_secs(7 * 24 * 3600),
             events: EventsConfig { retention: Duration::from_secs(30 * 24 * 3600), max: 1_000_000, patience: Duration::from_secs(30) },
-            // More than a year, so that a month can be held against the same one of the year before.
-            cost_retention: Duration::from_secs(400 * 24 * 3600),
+            // A whole year, leap or not: the longest span that a summary takes.
+            cost_retention: Duration::from_secs(366 * 24 * 3600),
             drain_deadline: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
             limits: Limits { message_bytes: 65_536, streams_per_connection: 256, connections: 1024, queue: 4096 },
@@ -415,7 +415,7 @@ mod tests {
             ("events.retention", "30d"),
             ("events.max", "1000000"),
             ("events.patience", "30s"),
-            ("costs.retention", "400d"),
+            ("costs.retention", "366d"),
             ("drain_deadline", "20s"),
             ("request_timeout", "10s"),
             ("limits.message_bytes", "65536"),

@@ -120,6 +120,9 @@ pub(super) struct SettingFlags {
     /// Most events kept, the oldest go first; with a Redis none goes within the retention [default: 1000000]
     #[arg(long, value_name = "N")]
     events_max: Option<String>,
+    /// How long sums of costs are kept, for summaries and forecasts [default: 366d]
+    #[arg(long, value_name = "DURATION")]
+    costs_retention: Option<String>,
     /// How long a watcher of costs may take nothing before its stream is cut [default: 30s]
     #[arg(long, value_name = "DURATION")]
     events_patience: Option<String>,
@@ -215,6 +218,7 @@ impl SettingFlags {
             "events.retention" => &self.events_retention,
             "events.max" => &self.events_max,
             "events.patience" => &self.events_patience,
+            "costs.retention" => &self.costs_retention,
             "drain_deadline" => &self.drain_deadline,
             "request_timeout" => &self.request_timeout,
             "limits.message_bytes" => &self.limits_message_bytes,

@@ -63,7 +63,7 @@ impl Default for Options {
             queue_capacity: 4096,
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
-            cost_retention: SignedDuration::from_hours(400 * 24),
+            cost_retention: SignedDuration::from_hours(366 * 24),
             events_max: 1_000_000,
             observer: None,
             batches: None,
