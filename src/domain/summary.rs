@@ -145,8 +145,8 @@ pub const fn outcome_name(outcome: Outcome) -> &'static str {
 impl Tally {
     /// Of a closed attempt that was not counted before.
     pub fn of(detail: &Detail, attempt: &Attempt) -> Self {
-        let before = detail.attempts.iter().take_while(|before| before.number < attempt.number);
-        let is_first_here = before.fold(true, |first, before| first && before.target != attempt.target);
+        let mut before = detail.attempts.iter().take_while(|before| before.number < attempt.number);
+        let is_first_here = before.all(|before| before.target != attempt.target);
         let accepted = attempt.outcome == Some(Outcome::Accepted);
         let outputs = attempt.delivered.as_ref().filter(|_| accepted).map_or(0, |work| work.outputs());
         Self {

@@ -1,5 +1,5 @@
 //! What a real sidecar tells, read back from where it is told: a collector of OpenTelemetry, Prometheus and its tool, and the document.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is not as it says")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first thing that is not as it says")]
 
 mod collector;
 mod document;

@@ -53,8 +53,11 @@ enum By {
     Action,
 }
 
+/// One of the figures of a row.
+type Figure = fn(&CostRow) -> String;
+
 /// The columns that every row has after those of the groups; those of `--csv` have these names too.
-const FIGURES: [(&str, fn(&CostRow) -> String); 11] = [
+const FIGURES: [(&str, Figure); 11] = [
     ("attempts", |row| row.attempts.to_string()),
     ("accepted_attempts", |row| row.accepted_attempts.to_string()),
     ("accepted_outputs", |row| row.accepted_outputs.to_string()),
