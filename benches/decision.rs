@@ -79,6 +79,7 @@ impl Request {
             id: id.clone(),
             fingerprint: Fingerprint([0; 16]),
             detail: charge.detail(catalog, &ask, GenerationId::new(id.as_str()).expect("an id")),
+            trace: None,
             dry_run: false,
         };
         charge.hold(opening, &view, SignedDuration::from_mins(15))

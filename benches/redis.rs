@@ -255,12 +255,13 @@ fn transaction(step: &str, id: &str, number: usize) -> Transaction {
         amount: micros(amount),
         limit: Some(Micros::MAX),
         enforced: true,
+        booked: false,
         lapses: None,
     };
     let spend = cap(AccountKind::FlowCap, "spend", 200_000);
     let flight = cap(AccountKind::LevelCap, "running", 1_000_000);
     let reserves = step == "reserve";
-    let caps = if reserves { vec![spend, flight] } else { vec![CapLeg { limit: None, enforced: false, ..spend }] };
+    let caps = if reserves { vec![spend, flight] } else { vec![CapLeg { limit: None, enforced: false, booked: false, ..spend }] };
     let take = Take { units: micros(5_000_000), sources: vec![Source::limited(credits, None)], caps, ..Take::default() };
     let (state, event, into) = if reserves {
         (State::Held, EventKind::Reserved, Side::Reserved)
@@ -291,6 +292,7 @@ fn detail() -> Arc<Detail> {
         target: None,
         tier: None,
         outcome: None,
+        outcome_unknown: false,
         units: Micros::ZERO,
         cost: Micros::ZERO,
         planned_cost: Some(Micros::ZERO),
@@ -298,8 +300,11 @@ fn detail() -> Arc<Detail> {
         price_from: None,
         start_time: now,
         end_time: None,
+        asked: None,
         delivered: None,
         billed: None,
+        closed_by: None,
+        trace: None,
     };
     Arc::new(Detail {
         user: None,
@@ -310,6 +315,7 @@ fn detail() -> Arc<Detail> {
         catalog: CatalogVersion::new("v1").expect("an id"),
         judged_at: now,
         planned_target: None,
+        fallbacks: Vec::new(),
         work: Work::default(),
         attempts: vec![attempt],
         labels: Labels::new(),

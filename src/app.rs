@@ -17,14 +17,17 @@ use self::listener::Listener;
 use crate::catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CatalogSource, Config, HttpAddress, ListenAddress, StoreAddress};
+use crate::domain::catalog::Catalog;
 use crate::grpc::Handlers;
 use crate::http::{self, Health, Phase};
 use crate::service::{Catalogs, OutageRules, Pace, Rules, Service};
 use crate::shutdown;
-use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options};
 use crate::store::journal::Journal;
+use crate::store::metered::{Batches, Metered};
 use crate::store::redis::{Link, Options as RedisOptions, RedisStore, Replicas};
+use crate::store::{Observer, Store};
+use crate::telemetry::{Environment, Telemetry, names};
 
 mod keeper;
 mod listener;
@@ -55,6 +58,7 @@ pub struct App {
     store: Arc<dyn Store>,
     journal: Option<Arc<Journal>>,
     service: Arc<Service>,
+    telemetry: Arc<Telemetry>,
     config: Config,
 }
 
@@ -76,30 +80,38 @@ impl App {
     /// Reads the catalog, opens the store and binds every listener.
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         // First the cheap check of the catalog: nothing is opened for one that is wrong.
-        let text = catalog_text(&config.catalog)?;
+        let (text, catalog) = catalog_text(&config.catalog)?;
+        let telemetry = Telemetry::start(&Environment::of_process(), config.telemetry)?;
+        telemetry.metrics().knows(&catalog);
         let journal = match &config.store {
             // A store in this process is never away while the process lives.
             StoreAddress::Memory | StoreAddress::Embedded(_) => None,
             StoreAddress::Redis(_) => open_journal(&config).await?,
         };
-        let store = open_store(&config, clock.clone(), journal.as_deref()).await?;
-        Self::assemble(config, clock, text, store, journal).await
+        let store = open_store(&config, clock.clone(), journal.as_deref(), &telemetry).await?;
+        Self::assemble(config, clock, text, (store, journal), telemetry).await
     }
 
     /// The same on a store that is open already, with the journal of the configuration.
     pub async fn build_on(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
-        let text = catalog_text(&config.catalog)?;
+        let (text, catalog) = catalog_text(&config.catalog)?;
+        let telemetry = Telemetry::local();
+        telemetry.metrics().knows(&catalog);
         let journal = open_journal(&config).await?;
-        Self::assemble(config, clock, text, store, journal).await
+        Self::assemble(config, clock, text, (store, journal), telemetry).await
     }
 
     async fn assemble(
         config: Config,
         clock: Arc<dyn Clock>,
         text: String,
-        store: Arc<dyn Store>,
-        journal: Option<Arc<Journal>>,
+        (store, journal): (Arc<dyn Store>, Option<Arc<Journal>>),
+        telemetry: Arc<Telemetry>,
     ) -> anyhow::Result<Self> {
+        let store: Arc<dyn Store> = Arc::new(Metered::new(store, telemetry.clone()));
+        if let Some(journal) = &journal {
+            watch_journal(&telemetry, journal);
+        }
         let read = |text: &str| catalog::parse("catalog", text).map_err(|problems| problems.to_string());
         let catalogs = Catalogs::start(&*store, Arc::from(text), read).await?;
         tracing::info!(catalog = %catalogs.current().version, "catalog loaded");
@@ -127,7 +139,7 @@ impl App {
             listen: listeners.iter().map(Listener::address).collect::<Result<_, _>>()?,
             http: http.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
         };
-        Ok(Self { listeners, http, bound, health: Health::starting(), store, journal, service, config })
+        Ok(Self { listeners, http, bound, health: Health::starting(), store, journal, service, telemetry, config })
     }
 
     pub fn bound(&self) -> &Bound {
@@ -137,17 +149,19 @@ impl App {
     /// Serves until `stop` is cancelled, then drains.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
-        let handlers = Handlers::new(self.service.clone(), tasks.clone(), stop.clone(), self.config.events.patience);
+        let handlers =
+            Handlers::new(self.service.clone(), self.telemetry.clone(), tasks.clone(), stop.clone(), self.config.events.patience);
         let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let connections = Arc::new(tokio::sync::Semaphore::new(self.config.limits.connections));
         for listener in self.listeners {
-            let router = server::router(&handlers, &self.health, &self.config);
+            let router = server::router(&handlers, &self.health, &self.telemetry, &self.config);
             let incoming = listener.connections(connections.clone(), stop.clone());
             let stopped = stop.clone().cancelled_owned();
             servers.spawn(async move { Ok(router.serve_with_incoming_shutdown(incoming, stopped).await?) });
         }
         let probes_stop = CancellationToken::new();
-        let probes = self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), probes_stop.clone())));
+        let probes =
+            self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), self.telemetry.clone(), probes_stop.clone())));
         let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.service.clone(), self.health.clone()));
         let replayer = tokio::spawn(self.service.clone().replay(Pace::default()));
         self.health.set_phase(Phase::Serving);
@@ -175,7 +189,7 @@ impl App {
         if let Some(probes) = probes {
             let _ = tokio::time::timeout(LAST_MOMENT, probes).await;
         }
-        match drained {
+        let drained = match drained {
             Ok(drained) => drained,
             Err(_) => {
                 // Streams and idle clients may never end by themselves; what was acknowledged is durable all the same.
@@ -194,23 +208,37 @@ impl App {
                 }
                 Ok(())
             }
-        }
+        };
+        self.telemetry.finish(LAST_MOMENT).await;
+        drained
     }
 }
 
-fn catalog_text(source: &CatalogSource) -> anyhow::Result<String> {
+/// The catalog's text, and what it says.
+fn catalog_text(source: &CatalogSource) -> anyhow::Result<(String, Catalog)> {
     let (name, text) = match source {
         CatalogSource::Bundled => (catalog::BUNDLED_NAME.to_owned(), catalog::BUNDLED.to_owned()),
         CatalogSource::File(path) => (path.display().to_string(), catalog::read_text(path)?),
     };
     let (checked, problems) = catalog::check(&name, &text);
-    if checked.is_none() {
-        return Err(problems.into());
-    }
+    let Some(catalog) = checked else { return Err(problems.into()) };
     for problem in &problems.problems {
         tracing::warn!(catalog = name, line = problem.line, problem = problem.message, "catalog");
     }
-    Ok(text)
+    Ok((text, catalog))
+}
+
+/// Shows what waits in the journal. A gauge that is looked at must not keep the journal open.
+fn watch_journal(telemetry: &Telemetry, journal: &Arc<Journal>) {
+    let (queued, dead) = (Arc::downgrade(journal), Arc::downgrade(journal));
+    telemetry.metrics().watch(&names::JOURNAL_QUEUED, move || queued.upgrade().map(|journal| journal.queued()));
+    telemetry.metrics().watch(&names::JOURNAL_DEAD, move || dead.upgrade().map(|journal| journal.dead().len()));
+}
+
+/// Shows what waits for a store, without keeping that open either.
+fn watch_queue<S: Store>(telemetry: &Telemetry, store: &Arc<S>, depth: fn(&S) -> usize) {
+    let store = Arc::downgrade(store);
+    telemetry.metrics().watch(&names::STORE_QUEUE, move || store.upgrade().map(|store| depth(&store)));
 }
 
 async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
@@ -226,20 +254,34 @@ async fn open_journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
     Ok(Some(Arc::new(journal)))
 }
 
-async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Journal>) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    journal: Option<&Journal>,
+    telemetry: &Arc<Telemetry>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let (observing, counting) = (telemetry.clone(), telemetry.clone());
+
     let options = Options {
         queue_capacity: config.limits.queue,
         retention: signed(config.retention),
         event_retention: signed(config.events.retention),
         events_max: config.events.max,
-        observer: None,
+        cost_retention: signed(config.cost_retention),
+        observer: Some(Observer::new(move |event| observing.observe(event))),
+        batches: Some(Batches::new(move |operations| counting.metrics().batch(operations))),
     };
     match config.store.clone() {
-        StoreAddress::Memory => Ok(Arc::new(EmbeddedStore::in_memory(options, clock)?)),
+        StoreAddress::Memory => {
+            let store = Arc::new(EmbeddedStore::in_memory(options, clock)?);
+            watch_queue(telemetry, &store, EmbeddedStore::depth);
+            Ok(store)
+        }
         StoreAddress::Embedded(directory) => {
             let open = move || EmbeddedStore::open(&directory, options, clock);
-            let store = tokio::task::spawn_blocking(open).await.map_err(|_| anyhow!("the store's start panicked"))??;
-            Ok(Arc::new(store))
+            let store = Arc::new(tokio::task::spawn_blocking(open).await.map_err(|_| anyhow!("the store's start panicked"))??);
+            watch_queue(telemetry, &store, EmbeddedStore::depth);
+            Ok(store)
         }
         StoreAddress::Redis(address) => {
             let reach = config.redis.link();
@@ -261,18 +303,21 @@ async fn open_store(config: &Config, clock: Arc<dyn Clock>, journal: Option<&Jou
                 retention: options.retention,
                 event_retention: options.event_retention,
                 events_max: options.events_max,
+                cost_retention: options.cost_retention,
                 observer: options.observer,
                 sweep_interval: config.redis.sweep_interval,
                 on_loss: config.redis.on_loss,
                 replicas,
+                batches: options.batches,
                 known: journal.and_then(Journal::store).map(|identity| identity.to_string()),
                 ..RedisOptions::new(&config.instance)
             };
-            let store = RedisStore::open(link, options).await.context(at)?;
+            let store = Arc::new(RedisStore::open(link, options).await.context(at)?);
+            watch_queue(telemetry, &store, RedisStore::depth);
             if let Some(journal) = journal {
                 journal.remember_store(&store.identity()).await?;
             }
-            Ok(Arc::new(store))
+            Ok(store)
         }
     }
 }

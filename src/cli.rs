@@ -19,17 +19,23 @@ pub mod exit;
 mod extend;
 mod failure;
 mod journal;
+mod outcome;
 mod output;
+mod prices;
+mod progress;
 mod quote;
 mod record;
 mod release;
 mod render;
+mod replay;
 mod reservation;
 mod reserve;
+mod retry;
 mod serve;
 mod settings;
 mod store;
 mod subject;
+mod traffic;
 mod values;
 mod work;
 
@@ -63,9 +69,12 @@ enum Command {
     Demo(demo::Demo),
     Config(config::ConfigCommand),
     Catalog(catalog::Catalog),
+    Prices(prices::Prices),
+    Replay(replay::Replay),
     Reserve(reserve::Reserve),
     Commit(commit::Commit),
     Release(release::Release),
+    Retry(retry::Retry),
     Extend(extend::Extend),
     Record(record::Record),
     Quote(quote::Quote),
@@ -101,9 +110,12 @@ impl Command {
             Self::Demo(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Catalog(command) => command.run(),
+            Self::Prices(command) => command.run(),
+            Self::Replay(command) => command.run(),
             Self::Reserve(command) => connection::run(command.run()),
             Self::Commit(command) => connection::run(command.run()),
             Self::Release(command) => connection::run(command.run()),
+            Self::Retry(command) => connection::run(command.run()),
             Self::Extend(command) => connection::run(command.run()),
             Self::Record(command) => connection::run(command.run()),
             Self::Quote(command) => connection::run(command.run()),
@@ -125,6 +137,7 @@ impl Command {
             Self::Reserve(command) => command.server.json,
             Self::Commit(command) => command.server.json,
             Self::Release(command) => command.server.json,
+            Self::Retry(command) => command.server.json,
             Self::Extend(command) => command.server.json,
             Self::Record(command) => command.server.json,
             Self::Quote(command) => command.server.json,
@@ -135,6 +148,8 @@ impl Command {
             Self::Journal(command) => command.json(),
             Self::Store(command) => command.json(),
             Self::Catalog(command) => command.json(),
+            Self::Prices(command) => command.json(),
+            Self::Replay(command) => command.json,
             Self::Demo(command) => command.json,
             Self::Completions(_) => false,
         }

@@ -29,7 +29,7 @@ pub struct Config {
     pub instance: String,
     /// Where gRPC is served; at least one, all different.
     pub listen: Vec<ListenAddress>,
-    /// Where health is served over HTTP.
+    /// Where health and metrics are served over HTTP.
     pub http: HttpAddress,
     pub catalog: CatalogSource,
     pub store: StoreAddress,
@@ -44,12 +44,15 @@ pub struct Config {
     /// How long ended reservations and their ids are remembered.
     pub retention: Duration,
     pub events: EventsConfig,
+    /// How long sums of costs are kept.
+    pub cost_retention: Duration,
     /// How long work in flight may take after the first signal to stop.
     pub drain_deadline: Duration,
     /// The longest one request may take.
     pub request_timeout: Duration,
     pub limits: Limits,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
 }
 
 /// Where the catalog comes from.
@@ -99,6 +102,13 @@ pub struct LogConfig {
     /// A level, or directives of tracing's `EnvFilter` such as `info,genquota::store=debug`.
     pub filter: String,
     pub format: LogFormat,
+}
+
+/// What is told to others beside logs. Where it goes is said by the `OTEL_*` variables, which the `telemetry` room reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// True: cost events go out as log records too, if logs go anywhere.
+    pub cost_log: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,10 +168,13 @@ impl Config {
             reservation: ReservationConfig { ttl: Duration::from_secs(15 * 60), ttl_max: Duration::from_secs(2 * 3600) },
             retention: Duration::from_secs(7 * 24 * 3600),
             events: EventsConfig { retention: Duration::from_secs(30 * 24 * 3600), max: 1_000_000, patience: Duration::from_secs(30) },
+            // A whole year, leap or not: the longest span that a summary takes.
+            cost_retention: Duration::from_secs(366 * 24 * 3600),
             drain_deadline: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
             limits: Limits { message_bytes: 65_536, streams_per_connection: 256, connections: 1024, queue: 4096 },
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Human },
+            telemetry: TelemetryConfig { cost_log: false },
         }
     }
 }
@@ -402,6 +415,7 @@ mod tests {
             ("events.retention", "30d"),
             ("events.max", "1000000"),
             ("events.patience", "30s"),
+            ("costs.retention", "366d"),
             ("drain_deadline", "20s"),
             ("request_timeout", "10s"),
             ("limits.message_bytes", "65536"),

@@ -5,7 +5,6 @@
 //! event reaches every reader at least once, in the order of its subject. Wire types and outage policies are known above.
 
 mod cursor;
-mod filter;
 mod subscription;
 mod tail;
 #[cfg(test)]
@@ -19,9 +18,9 @@ use tokio::sync::{Semaphore, broadcast};
 
 pub use self::cursor::CursorError;
 use self::cursor::Start;
-pub use self::filter::Filter;
 pub use self::subscription::{Next, Subscription};
 use self::tail::{Message, PACE};
+use crate::domain::filter::CostFilters;
 use crate::store::{Ends, Feed, StoreError};
 
 /// Most watchers at once: each costs some hundred kilobytes and its share of a core.
@@ -73,7 +72,7 @@ impl Hub {
     }
 
     /// Begins to watch after a cursor: "0" is before the oldest event kept, the empty one after all that there are.
-    pub async fn watch(&self, cursor: &str, filter: Filter) -> Result<Subscription, WatchError> {
+    pub async fn watch(&self, cursor: &str, filter: CostFilters) -> Result<Subscription, WatchError> {
         let feed = &*self.shared.feed;
         let start = Start::read(cursor, feed.ledger(), feed.streams())?;
         let seat = self.seats.clone().try_acquire_owned().map_err(|_| WatchError::TooMany)?;

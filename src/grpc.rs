@@ -11,6 +11,7 @@ use tonic::Status;
 
 use crate::proto::v1;
 use crate::service::{Service, ServiceError};
+use crate::telemetry::{Telemetry, context};
 
 pub mod codec;
 mod costs;
@@ -30,6 +31,7 @@ pub struct Bounds {
 #[derive(Clone)]
 pub struct Handlers {
     service: Arc<Service>,
+    telemetry: Arc<Telemetry>,
     /// Mutations under way. A caller that goes away does not cut one in half, and a drain waits for them.
     tasks: TaskTracker,
     /// Cancelled when the server begins to shut down.
@@ -40,8 +42,8 @@ pub struct Handlers {
 
 impl Handlers {
     /// `patience` is how long a watcher of costs may take nothing.
-    pub fn new(service: Arc<Service>, tasks: TaskTracker, stop: CancellationToken, patience: Duration) -> Self {
-        Self { service, tasks, stop, patience }
+    pub fn new(service: Arc<Service>, telemetry: Arc<Telemetry>, tasks: TaskTracker, stop: CancellationToken, patience: Duration) -> Self {
+        Self { service, telemetry, tasks, stop, patience }
     }
 
     /// The services of `genquota.v1`.
@@ -61,13 +63,13 @@ impl Handlers {
         )
     }
 
-    /// Runs a change of the ledger in a task of its own.
+    /// Runs a change of the ledger in a task of its own, which still belongs to the caller's trace.
     async fn change<T, F>(&self, call: impl FnOnce(Arc<Service>) -> F) -> Result<T, Status>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
-        let done = self.tasks.spawn(call(self.service.clone())).await;
+        let done = self.tasks.spawn(context::carried(call(self.service.clone()))).await;
         done.map_err(|_| status::panicked())?.map_err(status::of)
     }
 }

@@ -1,17 +1,20 @@
-//! The admin port: is the process alive, and may it be sent work?
+//! The admin port: is the process alive, may it be sent work, and what does it count?
 //!
 //! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. It serves nobody's data and decides nothing: what
-//! a store's silence means is the outage policy's to say, and is handed in as a [`StoreHealth`].
+//! a store's silence means is the outage policy's to say, and is handed in as a [`StoreHealth`]; what is counted is `telemetry`'s.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, HeaderName};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::Telemetry;
 
 mod health;
 
@@ -19,6 +22,8 @@ pub use health::{Health, HealthState, Phase, Reason, StoreHealth};
 
 /// A probe wants the truth of this instant.
 const NEVER_STORED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+/// Prometheus's text format.
+const TEXT_FORMAT: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
 
 /// Body of `/livez` and `/readyz`.
 #[derive(Debug, serde::Serialize)]
@@ -29,14 +34,15 @@ struct Body {
 }
 
 /// The routes of the admin port.
-pub fn router(health: Health) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
+pub fn router(health: Health, telemetry: Arc<Telemetry>) -> Router {
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(metrics)
 }
 
 /// Serves the admin port until `stop` is cancelled and what is in flight has been answered. Cancel it last: while the rest drains,
 /// `/readyz` must still say so.
-pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router(health)).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(listener: TcpListener, health: Health, telemetry: Arc<Telemetry>, stop: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, router(health, telemetry)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// 200 as long as the process answers at all; never asks the store, so that a store outage restarts nobody.
@@ -51,6 +57,11 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, [(HeaderName, &'st
     (code, NEVER_STORED, Json(Body { status, reasons: state.reasons() }))
 }
 
+/// Every metric there is.
+async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> ([(HeaderName, &'static str); 1], String) {
+    (TEXT_FORMAT, telemetry.metrics().text())
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::{Body as HttpBody, to_bytes};
@@ -61,7 +72,7 @@ mod tests {
 
     async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
         let request = Request::get(path).body(HttpBody::empty()).unwrap();
-        let response = router(health.clone()).oneshot(request).await.unwrap();
+        let response = router(health.clone(), Telemetry::local()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -108,14 +119,14 @@ mod tests {
         let health = Health::starting();
         assert_eq!(ask(&health, "/").await.0, 404);
         let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
-        assert_eq!(router(health).oneshot(request).await.unwrap().status(), 405);
+        assert_eq!(router(health, Telemetry::local()).oneshot(request).await.unwrap().status(), 405);
     }
 
     #[tokio::test]
     async fn serving_ends_when_told_to() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, Health::starting(), stop.clone()));
+        let serving = tokio::spawn(serve(listener, Health::starting(), Telemetry::local(), stop.clone()));
         stop.cancel();
         serving.await.unwrap().unwrap();
     }

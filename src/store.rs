@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod feed;
 pub mod journal;
+pub mod metered;
 pub mod outage;
 pub mod queue;
 pub mod record;
@@ -19,6 +20,7 @@ pub use self::feed::{Ends, Feed, Observer, Page, Place, Reading};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What is shed first when there is more work than a store can take (W4): new holds, then reads, never a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,19 @@ pub enum Urgency {
     Reserve,
     Read,
     Settle,
+}
+
+/// Hours since 1970, the last one not among them.
+pub type HourRange = std::ops::Range<i64>;
+
+/// Whose sums of costs are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CostsOf {
+    /// Those of all subjects together: few, whatever their number.
+    Everybody,
+    Subject(SubjectId),
+    /// Each subject's by itself: as many as there were customers in these hours.
+    EachSubject,
 }
 
 /// Why a store gave no answer. Whether anything was applied is unknown unless the variant says so; asking again with the same id tells.
@@ -59,6 +74,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The accounts with these keys, in one consistent read; one that does not exist is empty.
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError>;
+
+    /// Sums of closed attempts in some hours, in no order. Several may have one hour and key: they are parts of one sum.
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError>;
 
     /// Keeps a catalog's text, so that reservations made under it can be settled by it ever after (R9).
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError>;

@@ -18,10 +18,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("config", &["yaml", "store"]),
     ("proto", &[]),
     ("catalog", &["domain", "yaml"]),
+    ("prices", &["domain", "catalog", "yaml"]),
     ("store", &["domain", "clock"]),
     ("events", &["domain", "store"]),
-    // `config` only says how to log.
-    ("telemetry", &["config"]),
+    // `config` only says how to log; the events of the ledger and the answers of the store are what it counts.
+    ("telemetry", &["config", "domain", "store"]),
+    // A ledger's export is one kind of its files.
+    ("traffic", &["domain", "store", "proto"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
     ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
     ("http", &["service", "domain", "telemetry"]),
@@ -31,7 +34,23 @@ const EDGES: &[(&str, &[&str])] = &[
     ("demo", &["app", "client", "proto", "config", "catalog", "clock", "shutdown", "domain"]),
     (
         "cli",
-        &["app", "demo", "client", "proto", "config", "catalog", "domain", "service", "telemetry", "clock", "yaml", "store", "shutdown"],
+        &[
+            "app",
+            "demo",
+            "client",
+            "proto",
+            "config",
+            "catalog",
+            "prices",
+            "traffic",
+            "domain",
+            "service",
+            "telemetry",
+            "clock",
+            "yaml",
+            "store",
+            "shutdown",
+        ],
     ),
     ("main", &["cli"]),
     ("lib", &[]),
@@ -46,9 +65,11 @@ const ALL_BELOW: &[&str] = &[
     "config",
     "proto",
     "catalog",
+    "prices",
     "store",
     "events",
     "telemetry",
+    "traffic",
     "service",
     "grpc",
     "http",
@@ -70,6 +91,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic_reflection", &["app", "grpc"]),
     ("redb", &["store/embedded", "store/embedded.rs", "store/journal", "store/journal.rs"]),
     ("redis", &["store/redis", "store/redis.rs"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("opentelemetry_prometheus", &["telemetry"]),
+    ("prometheus", &["telemetry"]),
+    ("hyper_rustls", &["telemetry/export"]),
     ("tokio_rustls", &["store/redis"]),
     ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
@@ -90,8 +118,8 @@ const DOMAIN_CRATES: &[&str] = &["rust_decimal", "jiff", "thiserror"];
 
 /// Words that only some places may have in their code.
 const WORDS: &[(&str, &[&str])] = &[
-    // A server's status is made at the edge; a client reads those that it was sent.
-    ("Status", &["grpc", "cli/failure.rs", "demo"]),
+    // A server's status is made at the edge; a client reads those that it was sent. A span has one of OpenTelemetry's.
+    ("Status", &["grpc", "cli/failure.rs", "cli/costs/follow.rs", "demo", "telemetry"]),
     // One clock, and the ledger's time is an argument.
     ("Timestamp::now", &["clock.rs"]),
     ("Zoned::now", &["clock.rs"]),

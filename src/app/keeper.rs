@@ -46,7 +46,8 @@ mod tests {
     use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
     use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
     use crate::domain::subject::Document;
-    use crate::store::{Feed, Urgency};
+    use crate::domain::summary::CostSum;
+    use crate::store::{CostsOf, Feed, HourRange, Urgency};
 
     /// Answers every call with the error it is told, or with nothing found.
     #[derive(Default)]
@@ -77,6 +78,10 @@ mod tests {
         }
 
         async fn accounts(&self, _: &SubjectId, _: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
+            self.answer(Vec::new())
+        }
+
+        async fn costs(&self, _: HourRange, _: CostsOf) -> Result<Vec<CostSum>, StoreError> {
             self.answer(Vec::new())
         }
 

@@ -1,16 +1,19 @@
 //! The gRPC server of one listener: our services, health and reflection, and the bounds of a connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
 use crate::config::Config;
 use crate::grpc::{Bounds, Handlers};
 use crate::http::Health;
 use crate::proto;
+use crate::telemetry::{CallLayer, Telemetry};
 
 /// How often an idle connection is asked whether it lives, and how long it may take to say so: a gateway that is gone without a word
 /// should not keep one of the connections for hours.
@@ -20,7 +23,12 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 
 /// Everything a listener serves.
-pub(super) fn router(handlers: &Handlers, health: &Health, config: &Config) -> Router {
+pub(super) fn router(
+    handlers: &Handlers,
+    health: &Health,
+    telemetry: &Arc<Telemetry>,
+    config: &Config,
+) -> Router<Stack<CallLayer, Identity>> {
     let (quota, costs, subjects) = handlers.services(Bounds { message_bytes: config.limits.message_bytes });
     let (reporter, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(mirror(reporter, health.clone()));
@@ -31,12 +39,20 @@ pub(super) fn router(handlers: &Handlers, health: &Health, config: &Config) -> R
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .layer(CallLayer::new(telemetry.clone(), methods()))
         .add_service(quota)
         .add_service(costs)
         .add_service(subjects)
         .add_service(health_service)
         .add_service(v1)
         .add_service(v1alpha)
+}
+
+/// Every method of the contract, as `genquota.v1.QuotaService/Reserve`.
+fn methods() -> Vec<String> {
+    let pool = prost_reflect::DescriptorPool::decode(proto::DESCRIPTORS).expect("the descriptors are compiled in and valid");
+    let named = |method: prost_reflect::MethodDescriptor| format!("{}/{}", method.parent_service().full_name(), method.name());
+    pool.services().flat_map(|service| service.methods().map(named).collect::<Vec<_>>()).collect()
 }
 
 /// Tells gRPC health what the probes of HTTP say.

@@ -194,7 +194,7 @@ impl Checker<'_> {
         self.refer(Kind::Plan, at, text, PlanId::new)
     }
 
-    /// A rate, a price, a measure: up to 12 digits after the point.
+    /// A rate, a price, a measure: up to 19 digits after the point.
     fn decimal(&mut self, number: &Placed<Number>) -> Option<Decimal> {
         self.decimal_of(number.at, &number.value.0)
     }

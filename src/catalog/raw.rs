@@ -158,7 +158,7 @@ pub(super) struct RawComponent {
     /// What is multiplied: `request`, `output`, or a measure.
     #[schemars(required)]
     pub(super) per: Option<Placed<String>>,
-    /// Money for one of `per`, up to 12 digits after the point.
+    /// Money for one of `per`, up to 19 digits after the point.
     #[schemars(required)]
     pub(super) price: Option<Placed<Number>>,
     /// The actions and attributes it is for. Default: all.

@@ -1,12 +1,13 @@
 //! `genquota release`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::connection::Server;
 use super::exit::{self, Exit};
+use super::outcome::Outcome;
 use super::work::BilledFlags;
 use super::{Failure, output, render};
-use crate::proto::v1::{self, ReleaseRequest};
+use crate::proto::v1::ReleaseRequest;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,34 +35,12 @@ pub(super) struct Release {
     pub(super) server: Server,
 }
 
-/// How an attempt ended that delivered nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Outcome {
-    /// The target answered with an error
-    Failed,
-    /// Moderation stopped it
-    Blocked,
-    /// A quality gate refused the output
-    Rejected,
-    /// The caller or its customer gave up
-    Cancelled,
-    /// Nobody knows, as after a timeout
-    Unknown,
-}
-
 impl Release {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let outcome = match self.outcome {
-            Outcome::Failed => v1::Outcome::Failed,
-            Outcome::Blocked => v1::Outcome::Blocked,
-            Outcome::Rejected => v1::Outcome::Rejected,
-            Outcome::Cancelled => v1::Outcome::Cancelled,
-            Outcome::Unknown => v1::Outcome::Unknown,
-        };
         let request = ReleaseRequest {
             subject: self.subject.clone(),
             reservation_id: self.reservation_id.clone(),
-            outcome: outcome.into(),
+            outcome: self.outcome.wire().into(),
             detail: self.detail.clone(),
             billed_work: self.billed.work(),
             billed_cost: self.billed.billed_cost.clone(),

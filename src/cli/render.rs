@@ -33,8 +33,41 @@ impl Fields {
 }
 
 /// The columns that hold numbers, whatever the table.
-const NUMBERS: [&str; 12] =
-    ["AVAILABLE", "ALLOWANCE", "CREDITS", "RESERVED", "COMMITTED", "OVERAGE", "LIMIT", "UNITS", "COST", "COST SHIFT", "SEATS", "GRANTS"];
+const NUMBERS: [&str; 33] = [
+    "AVAILABLE",
+    "ALLOWANCE",
+    "CREDITS",
+    "RESERVED",
+    "COMMITTED",
+    "OVERAGE",
+    "LIMIT",
+    "UNITS",
+    "COST",
+    "COST SHIFT",
+    "SEATS",
+    "GRANTS",
+    "MODELS",
+    "MAPPED",
+    "NOT MAPPED",
+    "ATTEMPTS",
+    "BOOKED",
+    "OLD COST",
+    "NEW COST",
+    "DIFFERENCE",
+    "BILLED",
+    "NEWLY UNPRICED",
+    "NEWLY PRICED",
+    "NOT MADE",
+    "UNITS THEN",
+    "UNITS NOW",
+    "COST THEN",
+    "COST NOW",
+    "DENIALS",
+    "OUTPUTS",
+    "PER OUTPUT",
+    "TRIES",
+    "FAILOVERS",
+];
 
 /// A table without lines, numbers to the right; empty columns are left out.
 pub(super) struct Columns {

@@ -70,7 +70,7 @@ pub(super) struct SettingFlags {
     /// Where gRPC is served: `HOST:PORT` (port 0: any free one) or `unix:PATH`; repeatable [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// Where health is served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
+    /// Where health and metrics are served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
     /// File with meters, actions, plans, caps and prices [default: bundled]
@@ -120,6 +120,9 @@ pub(super) struct SettingFlags {
     /// Most events kept, the oldest go first; with a Redis none goes within the retention [default: 1000000]
     #[arg(long, value_name = "N")]
     events_max: Option<String>,
+    /// How long sums of costs are kept, for summaries and forecasts [default: 366d]
+    #[arg(long, value_name = "DURATION")]
+    costs_retention: Option<String>,
     /// How long a watcher of costs may take nothing before its stream is cut [default: 30s]
     #[arg(long, value_name = "DURATION")]
     events_patience: Option<String>,
@@ -147,6 +150,9 @@ pub(super) struct SettingFlags {
     /// How it is logged: `human` or `json` [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Send cost events as OTLP log records too; `OTEL_*` variables say where to [default: false]
+    #[arg(long, value_name = "SWITCH")]
+    telemetry_cost_log: Option<String>,
 }
 
 impl StoreFlags {
@@ -212,6 +218,7 @@ impl SettingFlags {
             "events.retention" => &self.events_retention,
             "events.max" => &self.events_max,
             "events.patience" => &self.events_patience,
+            "costs.retention" => &self.costs_retention,
             "drain_deadline" => &self.drain_deadline,
             "request_timeout" => &self.request_timeout,
             "limits.message_bytes" => &self.limits_message_bytes,
@@ -220,6 +227,7 @@ impl SettingFlags {
             "limits.queue" => &self.limits_queue,
             "log.filter" => &self.log_filter,
             "log.format" => &self.log_format,
+            "telemetry.cost_log" => &self.telemetry_cost_log,
             key => return self.reach.value(key),
         };
         Some(value.as_ref())

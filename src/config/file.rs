@@ -28,10 +28,12 @@ struct RawConfig {
     reservation: Option<RawReservation>,
     retention: Values,
     events: Option<RawEvents>,
+    costs: Option<RawCosts>,
     drain_deadline: Values,
     request_timeout: Values,
     limits: Option<RawLimits>,
     log: Option<RawLog>,
+    telemetry: Option<RawTelemetry>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +74,12 @@ struct RawEvents {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawCosts {
+    retention: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawLimits {
     message_bytes: Values,
     streams_per_connection: Values,
@@ -84,6 +92,12 @@ struct RawLimits {
 struct RawLog {
     filter: Values,
     format: Values,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTelemetry {
+    cost_log: Values,
 }
 
 /// Reads a file. What cannot be read is added to `problems`; what can be is returned all the same.
@@ -161,6 +175,9 @@ impl RawConfig {
         if let Some(reservation) = self.reservation {
             all.extend([("reservation.ttl", reservation.ttl), ("reservation.ttl_max", reservation.ttl_max)]);
         }
+        if let Some(costs) = self.costs {
+            all.push(("costs.retention", costs.retention));
+        }
         if let Some(events) = self.events {
             all.extend([("events.retention", events.retention), ("events.max", events.max), ("events.patience", events.patience)]);
         }
@@ -174,6 +191,9 @@ impl RawConfig {
         }
         if let Some(log) = self.log {
             all.extend([("log.filter", log.filter), ("log.format", log.format)]);
+        }
+        if let Some(telemetry) = self.telemetry {
+            all.push(("telemetry.cost_log", telemetry.cost_log));
         }
         let given = all.into_iter().filter_map(|(key, values)| {
             let OneOrMany(values) = values?;

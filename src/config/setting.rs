@@ -141,7 +141,7 @@ macro_rules! secret {
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 38] = [
+pub static SETTINGS: [Setting; 40] = [
     Setting {
         key: "instance",
         many: false,
@@ -165,7 +165,7 @@ pub static SETTINGS: [Setting; 38] = [
     Setting {
         key: "http",
         many: false,
-        about: "Where health is served over HTTP: `HOST:PORT` or `off`",
+        about: "Where health and metrics are served over HTTP: `HOST:PORT` or `off`",
         read: |config, values| {
             config.http = address(&values[0])?;
             Ok(())
@@ -260,6 +260,7 @@ pub static SETTINGS: [Setting; 38] = [
     duration!("events.retention", "How long events are kept; with a Redis never shorter than `retention`", events.retention),
     count!("events.max", "Most events kept, the oldest go first; with a Redis none goes within `retention`", events.max, 1, EVENTS_MAX),
     duration!("events.patience", "How long a watcher of costs may take nothing before its stream is cut", events.patience),
+    duration!("costs.retention", "How long sums of costs are kept, for summaries and forecasts", cost_retention),
     duration!("drain_deadline", "How long work in flight may take after the signal to stop", drain_deadline),
     duration!("request_timeout", "The longest one request may take", request_timeout),
     count!("limits.message_bytes", "Longest request message, in bytes", limits.message_bytes, MESSAGE_BYTES[0], MESSAGE_BYTES[1]),
@@ -294,6 +295,16 @@ pub static SETTINGS: [Setting; 38] = [
                 LogFormat::Json => "json".to_owned(),
             }]
         },
+    },
+    Setting {
+        key: "telemetry.cost_log",
+        many: false,
+        about: "Send cost events as OTLP log records too; `OTEL_*` variables say where to",
+        read: |config, values| {
+            config.telemetry.cost_log = switch(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.telemetry.cost_log.to_string()],
     },
 ];
 
@@ -391,7 +402,7 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_and_change_nothing() {
-        let table: [(&str, &[&str]); 19] = [
+        let table: [(&str, &[&str]); 20] = [
             ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
             ("listen", &["", "here"]),
             ("http", &["on", "unix:/x"]),
@@ -411,6 +422,7 @@ mod tests {
             ("limits.queue", &["0"]),
             ("log.filter", &["", "=,=", "genquota=loud"]),
             ("log.format", &["JSON"]),
+            ("telemetry.cost_log", &["on"]),
         ];
         let mut config = Config::defaults("/data".into());
         let before = config.clone();

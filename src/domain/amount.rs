@@ -15,8 +15,9 @@ pub const MICROS_MAX: i64 = 1_000_000_000_000_000;
 /// Digits before and after the point of a decimal on the wire (api.md).
 pub const INTEGER_DIGITS_MAX: usize = 15;
 pub const FRACTION_DIGITS_MAX: usize = 9;
-/// Digits after the point of a price: prices per token go below a billionth.
-pub const PRICE_FRACTION_DIGITS_MAX: usize = 12;
+/// Digits after the point of a price. Prices per pixel go that deep, and with the 9 of a measure the product still has the 28 that a
+/// decimal holds.
+pub const PRICE_FRACTION_DIGITS_MAX: usize = 19;
 
 /// An amount of units or of money in whole millionths, `0..=10^15`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -102,7 +103,7 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
     parse_with_fraction(text, FRACTION_DIGITS_MAX)
 }
 
-/// Reads a price or a rate of a catalog: the same grammar with up to 12 digits after the point.
+/// Reads a price or a rate of a catalog: the same grammar with up to 19 digits after the point.
 pub fn parse_price(text: &str) -> Result<Decimal, AmountError> {
     parse_with_fraction(text, PRICE_FRACTION_DIGITS_MAX)
 }

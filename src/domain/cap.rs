@@ -108,8 +108,14 @@ pub fn charged_caps<'c>(
         let kind = if cap.of == CapOf::InFlight { AccountKind::LevelCap } else { AccountKind::FlowCap };
         let values = dimensions.iter().map(|(_, value)| &**value);
         let account = AccountKey::cap(kind, &cap.id, window.map(|(start, _)| start), values);
-        let leg =
-            CapLeg { account, amount, limit: Some(cap.limit), enforced: cap.mode == CapMode::Enforce, lapses: window.map(|(_, end)| end) };
+        let leg = CapLeg {
+            booked: false,
+            account,
+            amount,
+            limit: Some(cap.limit),
+            enforced: cap.mode == CapMode::Enforce,
+            lapses: window.map(|(_, end)| end),
+        };
         charged.push(ChargedCap { cap, leg, dimensions, window });
     }
     Ok(charged)

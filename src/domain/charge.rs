@@ -212,6 +212,7 @@ impl<'c> Charge<'c> {
             target: ask.target.cloned(),
             tier: here.priced.tier.clone(),
             outcome: None,
+            outcome_unknown: false,
             units: here.units,
             cost: here.priced.cost,
             planned_cost: planned.cost(),
@@ -219,8 +220,11 @@ impl<'c> Charge<'c> {
             price_from: here.priced.from,
             start_time: view.now,
             end_time: None,
+            asked: None,
             delivered: None,
             billed: None,
+            closed_by: None,
+            trace: None,
         };
         let mut charge = Self {
             action,
@@ -238,24 +242,24 @@ impl<'c> Charge<'c> {
             attempt,
         };
         for target in ask.fallbacks {
-            charge.make_room_for(view, &price(Some(target))?, planned.priced.cost);
+            let there = price(Some(target))?;
+            let step = failover::Step {
+                attempt: 2,
+                elsewhere: Some(target) != planned_target,
+                tier: there.priced.tier.as_ref(),
+                cost: there.cost(),
+                planned_cost: planned.cost(),
+                spent: Micros::ZERO,
+            };
+            if may_fail_over(view, action, &there, step) {
+                charge.units = charge.units.max(there.units);
+                charge.cost = charge.cost.max(there.priced.cost);
+            }
         }
         if let Some(meter) = action.meter() {
             charge.draw_on(catalog, view, meter, ask)?;
         }
         Ok(charge)
-    }
-
-    /// Sizes the hold for a fallback that the plan and its failover policy allow.
-    fn make_room_for(&mut self, view: &View<'_>, there: &AtTarget, planned_cost: Micros) {
-        let allowed = view.plan.as_ref().is_none_or(|active| {
-            let step = failover::Step { tier: there.priced.tier.as_ref(), cost: there.priced.cost, planned_cost };
-            tier_violation(&active.terms.features, there).is_none() && active.terms.failover.violations(step).is_empty()
-        });
-        if allowed && !there.refused {
-            self.units = self.units.max(there.units);
-            self.cost = self.cost.max(there.priced.cost);
-        }
     }
 
     /// Finds the sources and caps of a metered action, and for how long they are the right ones.
@@ -321,6 +325,7 @@ impl<'c> Charge<'c> {
             catalog: catalog.version.clone(),
             judged_at: self.now,
             planned_target: ask.planned_target.or(ask.target).cloned(),
+            fallbacks: ask.fallbacks.to_vec(),
             work: ask.work.clone(),
             attempts: vec![self.attempt.clone()],
             labels: ask.labels.clone(),
@@ -363,6 +368,8 @@ pub struct Opening {
     pub id: ReservationId,
     pub fingerprint: Fingerprint,
     pub detail: Detail,
+    /// The trace of the call, for what it closes.
+    pub trace: Option<super::ids::TraceId>,
     pub dry_run: bool,
 }
 
@@ -375,11 +382,18 @@ fn violations(view: &View<'_>, action: &Action, ask: &Ask<'_>, here: &AtTarget, 
         violations.push(Violation::of(DenialReason::NoSubscription, "subscription", &[]));
     }
     if let Some(active) = &view.plan {
-        violations.extend(feature_violations(&active.terms.features, action, ask));
+        violations.extend(feature_violations(&active.terms.features, action, ask.work));
         violations.extend(tier_violation(&active.terms.features, here));
         if ask.planned_target.is_some_and(|planned| Some(planned) != ask.target) && !here.refused && !planned.refused {
-            let step = failover::Step { tier: here.priced.tier.as_ref(), cost: here.priced.cost, planned_cost: planned.priced.cost };
-            violations.extend(active.terms.failover.violations(step));
+            let step = failover::Step {
+                attempt: 1,
+                elsewhere: true,
+                tier: here.priced.tier.as_ref(),
+                cost: here.cost(),
+                planned_cost: planned.cost(),
+                spent: Micros::ZERO,
+            };
+            violations.extend(active.terms.failover.of(&action.id).violations(step));
         }
     }
     for (target, refused) in
@@ -393,14 +407,22 @@ fn violations(view: &View<'_>, action: &Action, ask: &Ask<'_>, here: &AtTarget, 
     violations
 }
 
+/// Whether the plan and its failover policy let a generation go to a target. Without a plan nothing forbids it.
+pub(super) fn may_fail_over(view: &View<'_>, action: &Action, there: &AtTarget, step: failover::Step<'_>) -> bool {
+    let allowed = view.plan.as_ref().is_none_or(|active| {
+        tier_violation(&active.terms.features, there).is_none() && active.terms.failover.of(&action.id).violations(step).is_empty()
+    });
+    allowed && !there.refused
+}
+
 /// Credits never unlock features: these gate before any balance is looked at (P10).
-fn feature_violations(features: &Features, action: &Action, ask: &Ask<'_>) -> Vec<Violation> {
+pub(super) fn feature_violations(features: &Features, action: &Action, work: &Work) -> Vec<Violation> {
     let of = |name: &str, key: &str, value: &str| Violation::of(DenialReason::FeatureNotInPlan, name, &[(key, value)]);
     let mut violations = Vec::new();
     if features.actions.as_ref().is_some_and(|actions| !actions.contains(&action.id)) {
         violations.push(of("actions", "action", action.id.as_str()));
     }
-    for item in &ask.work.items {
+    for item in &work.items {
         for (name, value) in &item.attributes {
             if features.attributes.get(name).is_some_and(|allowed| !allowed.contains(value)) {
                 violations.push(of(AttributeId::as_str(name), name.as_str(), value));
@@ -417,7 +439,7 @@ fn feature_violations(features: &Features, action: &Action, ask: &Ask<'_>) -> Ve
     violations
 }
 
-fn tier_violation(features: &Features, here: &AtTarget) -> Option<Violation> {
+pub(super) fn tier_violation(features: &Features, here: &AtTarget) -> Option<Violation> {
     let tiers = features.tiers.as_ref()?;
     match &here.priced.tier {
         Some(tier) if !tiers.contains(tier) => Some(Violation::of(DenialReason::FeatureNotInPlan, "tiers", &[("tier", tier.as_str())])),

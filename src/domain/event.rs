@@ -9,6 +9,7 @@ use super::ids::SubjectId;
 use super::ledger::{Event, EventKind, Row, State};
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
+use super::work::Work;
 
 /// One closed attempt. Who, where and why are in `detail` and `attempt`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,15 @@ impl CostEvent {
         let row = event.row.as_ref()?;
         match event.kind {
             EventKind::Committed | EventKind::Released | EventKind::Expired | EventKind::Recorded => Self::of_row(&event.subject, row),
+            EventKind::Retried => Self::of_retry(&event.subject, row, event.time),
             EventKind::Reserved | EventKind::Extended | EventKind::SubjectChanged => None,
         }
+    }
+
+    /// The cost event of the attempt that a retry closed: the last but one. `None` before any retry.
+    pub fn of_retry(subject: &SubjectId, row: &Arc<Row>, time: Timestamp) -> Option<Self> {
+        let attempt = row.detail.retried_attempt()?.clone();
+        Some(Self { sequence: row.sequence, time, subject: subject.clone(), attempt, late: false, overage: Micros::ZERO, row: row.clone() })
     }
 
     /// The cost event of a reservation that has ended; a held one has none yet.
@@ -50,6 +58,21 @@ impl CostEvent {
     pub fn detail(&self) -> &Detail {
         &self.row.detail
     }
+
+    /// What was delivered, or asked for where nothing was.
+    pub fn work(&self) -> &Work {
+        let Attempt { delivered, asked, .. } = &self.attempt;
+        delivered.as_ref().or(asked.as_ref()).unwrap_or(&self.row.detail.work)
+    }
+}
+
+/// The attempts of a reservation as they stand: an expiry, which is the ledger's doing, has closed the one that ran.
+pub fn attempts(row: &Row) -> Vec<Attempt> {
+    let mut attempts = row.detail.attempts.clone();
+    if let Some(last) = attempts.last_mut() {
+        *last = closed_attempt(row);
+    }
+    attempts
 }
 
 /// The attempt that ended the reservation. An expiry is the ledger's doing: it closes the attempt that ran, at no cost known.

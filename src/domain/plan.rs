@@ -42,7 +42,7 @@ pub struct Terms {
     pub burn_order: BurnOrder,
     /// One source must pay a whole generation (P9, `split: false`).
     pub whole: bool,
-    pub failover: Failover,
+    pub failover: FailoverPolicy,
     pub proration: Proration,
     pub on_store_outage: OnStoreOutage,
 }
@@ -116,13 +116,22 @@ pub enum SourceKind {
     Grant,
 }
 
-/// How far a generation may fail over (L8).
+/// How far the generations of a plan may fail over (L8).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FailoverPolicy {
+    /// Of every action without bounds of its own.
+    pub plan: Failover,
+    pub actions: BTreeMap<ActionId, Failover>,
+}
+
+/// How far a generation may fail over (L8). `None` is no bound.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Failover {
+    /// The first one counts.
     pub attempts_max: Option<u32>,
     /// Against the cost of the planned target.
     pub cost_ratio_max: Option<Decimal>,
-    /// Per generation.
+    /// Of all attempts of a generation together.
     pub cost_max: Option<Micros>,
     pub tiers: Option<BTreeSet<TierId>>,
 }
@@ -150,6 +159,13 @@ impl Plan {
     pub fn terms_on(&self, day: Date) -> &Terms {
         let in_effect = self.terms.iter().rev().find(|terms| terms.from.is_none_or(|from| from <= day));
         in_effect.unwrap_or(&self.terms[0])
+    }
+}
+
+impl FailoverPolicy {
+    /// The bounds of an action.
+    pub fn of(&self, action: &ActionId) -> &Failover {
+        self.actions.get(action).unwrap_or(&self.plan)
     }
 }
 

@@ -13,8 +13,9 @@ use super::cap::{CapMode, CapOf};
 use super::catalog::Catalog;
 use super::charge::{Ask, Charge, ChargeError};
 use super::denial::{Amounts, Denial, DenialReason, Remedy, Violation};
+use super::ids::MeterId;
 use super::ledger::Denied;
-use super::subject::{ActivePlan, View};
+use super::subject::{ActivePlan, PayingSource, View};
 
 /// How long to wait before asking again where something in flight may end at any time.
 const IN_FLIGHT_RETRY: SignedDuration = SignedDuration::from_secs(1);
@@ -81,26 +82,10 @@ impl Judged<'_, '_> {
     }
 
     fn shortfall(&self, snapshot: &Snapshot, available: Micros) -> Violation {
-        let mut total =
-            Amounts { limit: Micros::ZERO, reserved: Micros::ZERO, committed: Micros::ZERO, requested: self.charge.units, available };
-        for source in &self.charge.sources {
-            let account = snapshot.account(&source.source.account);
-            let limit = source.source.limit.unwrap_or(Micros::MAX);
-            let limit = limit.checked_add(source.source.carried(|key| snapshot.account(key))).unwrap_or(Micros::MAX);
-            total.limit = total.limit.checked_add(limit).unwrap_or(Micros::MAX);
-            total.reserved = total.reserved.checked_add(account.reserved).unwrap_or(Micros::MAX);
-            total.committed = total.committed.checked_add(account.committed).unwrap_or(Micros::MAX);
-        }
         let nothing_to_draw_on = self.charge.sources.is_empty() && self.view.plan.is_none();
-        let meter = self.charge.action.meter();
-        Violation {
-            reason: if nothing_to_draw_on { DenialReason::NoSubscription } else { DenialReason::QuotaExhausted },
-            name: Box::from(meter.map_or("", |meter| meter.as_str())),
-            meter: meter.map(|meter| Box::from(meter.as_str())),
-            amounts: Some(total),
-            reset_time: self.charge.sources.iter().filter_map(|source| source.reset_time).min(),
-            dimensions: Vec::new(),
-        }
+        let reason = if nothing_to_draw_on { DenialReason::NoSubscription } else { DenialReason::QuotaExhausted };
+        let short = shortfall(&self.charge.sources, self.charge.action.meter(), (self.charge.units, available), snapshot);
+        Violation { reason, ..short }
     }
 
     /// The denial of what cannot be granted whatever the balance, with every limit that stands against it too. No single remedy is known.
@@ -193,7 +178,33 @@ impl Charge<'_> {
     }
 }
 
-fn cap_violation(cap: &ChargedCap<'_>, snapshot: &Snapshot) -> Violation {
+/// That sources together do not have what is asked of a meter.
+pub(super) fn shortfall(
+    sources: &[PayingSource],
+    meter: Option<&MeterId>,
+    (requested, available): (Micros, Micros),
+    snapshot: &Snapshot,
+) -> Violation {
+    let mut total = Amounts { limit: Micros::ZERO, reserved: Micros::ZERO, committed: Micros::ZERO, requested, available };
+    for source in sources {
+        let account = snapshot.account(&source.source.account);
+        let limit = source.source.limit.unwrap_or(Micros::MAX);
+        let limit = limit.checked_add(source.source.carried(|key| snapshot.account(key))).unwrap_or(Micros::MAX);
+        total.limit = total.limit.checked_add(limit).unwrap_or(Micros::MAX);
+        total.reserved = total.reserved.checked_add(account.reserved).unwrap_or(Micros::MAX);
+        total.committed = total.committed.checked_add(account.committed).unwrap_or(Micros::MAX);
+    }
+    Violation {
+        reason: DenialReason::QuotaExhausted,
+        name: Box::from(meter.map_or("", |meter| meter.as_str())),
+        meter: meter.map(|meter| Box::from(meter.as_str())),
+        amounts: Some(total),
+        reset_time: sources.iter().filter_map(|source| source.reset_time).min(),
+        dimensions: Vec::new(),
+    }
+}
+
+pub(super) fn cap_violation(cap: &ChargedCap<'_>, snapshot: &Snapshot) -> Violation {
     let account = snapshot.account(&cap.leg.account);
     Violation {
         reason: DenialReason::CapReached,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::amount::Micros;
-use super::ids::{ActionId, CatalogVersion, GenerationId, MeterId, PlanId, Target, TierId, UserId};
+use super::ids::{ActionId, CatalogVersion, GenerationId, MeterId, PlanId, Target, TierId, TraceId, UserId};
+use super::ledger::Fingerprint;
 use super::price_book::CostBasis;
 use super::work::Work;
 
@@ -25,13 +26,15 @@ pub struct Detail {
     /// When it was judged: the rates of this instant settle it.
     pub judged_at: Timestamp,
     pub planned_target: Option<Target>,
-    /// What was asked for and granted.
+    /// Where a retry may go: the hold is sized for the dearest of them that the failover policy allows.
+    pub fallbacks: Vec<Target>,
+    /// What the open attempt was asked for and granted.
     pub work: Work,
     /// The first is number 1. All but the last have ended.
     pub attempts: Vec<Attempt>,
     pub labels: Labels,
     pub currency: Box<str>,
-    /// The cost set aside under cost caps.
+    /// The cost set aside under cost caps for the open attempt.
     pub cost_reserved: Micros,
     /// What the caller said of the end.
     pub note: Box<str>,
@@ -48,6 +51,8 @@ pub struct Attempt {
     pub tier: Option<TierId>,
     /// `None` while it runs.
     pub outcome: Option<Outcome>,
+    /// The caller once said that it does not know how this ended, and would find out (L7).
+    pub outcome_unknown: bool,
     /// Units charged for it; before the end, units expected.
     pub units: Micros,
     /// What the provider bills; before the end, what it is expected to.
@@ -59,9 +64,15 @@ pub struct Attempt {
     pub price_from: Option<Timestamp>,
     pub start_time: Timestamp,
     pub end_time: Option<Timestamp>,
+    /// What it was asked for, where a later attempt of the reservation is asked for something else.
+    pub asked: Option<Work>,
     /// What was made and what was billed, once known.
     pub delivered: Option<Work>,
     pub billed: Option<Work>,
+    /// The retry that closed it, so that a repeat of that is known.
+    pub closed_by: Option<Fingerprint>,
+    /// The trace of the call that closed it.
+    pub trace: Option<TraceId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +104,17 @@ impl Detail {
             .iter()
             .filter(|attempt| attempt.outcome.is_some())
             .try_fold(Micros::ZERO, |sum, attempt| sum.checked_add(attempt.cost))
+    }
+
+    /// What is set aside and was booked for all attempts: of a settled reservation, what was held for the last.
+    pub fn cost_held(&self) -> Option<Micros> {
+        let earlier = &self.attempts[..self.attempts.len().saturating_sub(1)];
+        earlier.iter().try_fold(self.cost_reserved, |sum, attempt| sum.checked_add(attempt.cost))
+    }
+
+    /// The attempt that the last retry closed; `None` before any.
+    pub fn retried_attempt(&self) -> Option<&Attempt> {
+        self.attempts.iter().rev().nth(1)
     }
 
     /// The attempt that runs, or the one that ended it.

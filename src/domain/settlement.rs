@@ -8,11 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::amount::Micros;
-use super::cap::{CapAmounts, CapContext, charged_caps};
+use super::cap::{CapAmounts, CapContext, ChargedCap, charged_caps};
 use super::catalog::Catalog;
 use super::charge::{Charge, ChargeError, Opening, at_target, checked_action, priced_at};
 use super::condition::Circumstances;
-use super::ids::SubjectId;
+use super::ids::{SubjectId, TraceId};
 use super::ledger::{
     AccountKey, AccountKind, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
 };
@@ -49,6 +49,8 @@ pub struct Settlement<'a> {
     pub ending: &'a Ending,
     pub billing: &'a Billing,
     pub fingerprint: Fingerprint,
+    /// The trace of the call.
+    pub trace: Option<TraceId>,
 }
 
 /// A settlement worked out, with the sources a balance tells of.
@@ -72,7 +74,7 @@ impl Settlement<'_> {
         let overage = detail.meter.as_ref().map(|meter| then.overage(meter));
         let carried: Vec<AccountKey> =
             sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| carry.account.clone()).collect();
-        let own = self.own_sources(then, &carried)?;
+        let own = own_sources(self.row, then, &carried)?;
         let watched = overage.iter().cloned().chain(carried).map(CapLeg::watch);
         let requests = if matches!(self.ending, Ending::Commit { .. }) { Micros::ONE_UNIT } else { Micros::ZERO };
         let amounts = CapAmounts { meter: detail.meter.as_ref(), units, cost: attempt.cost, requests };
@@ -93,7 +95,7 @@ impl Settlement<'_> {
             judged_by: Some(view.version()),
             valid: None,
             dry_run: false,
-            document: self.seated(view, units),
+            document: seated(self.row, view, units),
             step: Some(Step {
                 id: self.row.id.clone(),
                 fingerprint: self.fingerprint,
@@ -103,14 +105,6 @@ impl Settlement<'_> {
             }),
         };
         Ok(Settled { transaction, sources, overage })
-    }
-
-    /// The document with the user seated, where more is charged than was held: a seat pays only for who sits on it (P6).
-    fn seated(&self, view: &View<'_>, units: Micros) -> Option<Arc<Document>> {
-        let (meter, user) = (self.row.detail.meter.as_ref()?, self.row.detail.user.as_ref()?);
-        let held = if self.row.state == State::Held { self.row.units_held() } else { Micros::ZERO };
-        let taken = units > held && view.seat(meter, Some(user)) == Seat::Taken;
-        if taken { view.seated(user) } else { None }
     }
 
     /// Closes the attempt that runs: its units, its cost, its outcome.
@@ -130,6 +124,7 @@ impl Settlement<'_> {
         attempt.outcome = Some(outcome);
         attempt.end_time = Some(now.max(attempt.start_time));
         attempt.delivered = delivered.cloned();
+        attempt.trace = self.trace;
         Ok((units, attempt))
     }
 
@@ -143,25 +138,33 @@ impl Settlement<'_> {
         }
         detail
     }
+}
 
-    /// The receipt's own accounts, each for what it gave. A hold's units are promised, so no limit is asked; after an expiry they were
-    /// given back, and only what is left there can be had. What is `carried` over is today's, and may be used up already.
-    fn own_sources(&self, then: &View<'_>, carried: &[AccountKey]) -> Result<Vec<Source>, ChargeError> {
-        let legs = self.row.legs.iter().filter(|leg| leg.account.kind().pays() && !leg.held.is_zero());
-        if self.row.state == State::Held {
-            return Ok(legs.map(|leg| Source { at_most: Some(leg.held), ..Source::limited(leg.account.clone(), None) }).collect());
-        }
-        let detail = &self.row.detail;
-        let known = match &detail.meter {
-            Some(meter) => then.sources(meter, detail.user.as_ref())?.0,
-            None => Vec::new(),
-        };
-        let still = legs.filter(|leg| !carried.contains(&leg.account)).filter_map(|leg| {
-            let source = known.iter().find(|source| source.source.account == leg.account)?;
-            Some(Source { at_most: Some(leg.held), ..source.source.clone() })
-        });
-        Ok(still.collect())
+/// The document with the user seated, where more is charged than was held: a seat pays only for who sits on it (P6).
+pub(super) fn seated(row: &Row, view: &View<'_>, units: Micros) -> Option<Arc<Document>> {
+    let (meter, user) = (row.detail.meter.as_ref()?, row.detail.user.as_ref()?);
+    let held = if row.state == State::Held { row.units_held() } else { Micros::ZERO };
+    let taken = units > held && view.seat(meter, Some(user)) == Seat::Taken;
+    if taken { view.seated(user) } else { None }
+}
+
+/// The receipt's own accounts, each for what it gave. A hold's units are promised, so no limit is asked; after an expiry they were given
+/// back, and only what is left there can be had. What is `carried` over is today's, and may be used up already.
+pub(super) fn own_sources(row: &Row, then: &View<'_>, carried: &[AccountKey]) -> Result<Vec<Source>, ChargeError> {
+    let legs = row.legs.iter().filter(|leg| leg.account.kind().pays() && !leg.held.is_zero());
+    if row.state == State::Held {
+        return Ok(legs.map(|leg| Source { at_most: Some(leg.held), ..Source::limited(leg.account.clone(), None) }).collect());
     }
+    let detail = &row.detail;
+    let known = match &detail.meter {
+        Some(meter) => then.sources(meter, detail.user.as_ref())?.0,
+        None => Vec::new(),
+    };
+    let still = legs.filter(|leg| !carried.contains(&leg.account)).filter_map(|leg| {
+        let source = known.iter().find(|source| source.source.account == leg.account)?;
+        Some(Source { at_most: Some(leg.held), ..source.source.clone() })
+    });
+    Ok(still.collect())
 }
 
 /// The transaction that books usage which never had a hold: always recorded, as overage where no source can pay (L13).
@@ -183,6 +186,7 @@ pub fn record(
     attempt.outcome = Some(outcome);
     attempt.end_time = Some(view.now);
     attempt.delivered = delivered;
+    attempt.trace = opening.trace;
     let mut take = charge.take(charge.overage.clone());
     let requests = if accepted { Micros::ONE_UNIT } else { Micros::ZERO };
     let amounts = CapAmounts { meter: opening.detail.meter.as_ref(), units: charge.units, cost: attempt.cost, requests };
@@ -207,7 +211,7 @@ pub fn record(
 }
 
 /// Books what the provider bills for an attempt. What the caller says goes first: a cost, then a work; else the outcome decides.
-fn book_cost(
+pub(super) fn book_cost(
     catalog: &Catalog,
     detail: &Detail,
     attempt: &mut Attempt,
@@ -251,7 +255,12 @@ fn book_cost(
 }
 
 /// The caps a settlement books under: those of the reservation but for what was in flight.
-fn booked_caps(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &CapAmounts<'_>) -> Result<Vec<CapLeg>, ChargeError> {
+pub(super) fn booked_caps(
+    catalog: &Catalog,
+    detail: &Detail,
+    then: &View<'_>,
+    amounts: &CapAmounts<'_>,
+) -> Result<Vec<CapLeg>, ChargeError> {
     let mut caps = caps_of(catalog, detail, then, amounts)?;
     caps.retain(|cap| cap.account.kind() != AccountKind::LevelCap);
     Ok(caps)
@@ -259,6 +268,17 @@ fn booked_caps(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &Ca
 
 /// The caps of a reservation, in the windows of the reservation (P5). What has happened is booked: they refuse nothing any more.
 pub(super) fn caps_of(catalog: &Catalog, detail: &Detail, then: &View<'_>, amounts: &CapAmounts<'_>) -> Result<Vec<CapLeg>, ChargeError> {
+    let caps = enforced_caps(catalog, detail, then, amounts)?;
+    Ok(caps.into_iter().map(|charged| CapLeg { limit: None, enforced: false, ..charged.leg }).collect())
+}
+
+/// The caps that the last attempt of a reservation runs into, in the windows of the reservation (P5).
+pub(super) fn enforced_caps<'c>(
+    catalog: &'c Catalog,
+    detail: &Detail,
+    then: &View<'_>,
+    amounts: &CapAmounts<'_>,
+) -> Result<Vec<ChargedCap<'c>>, ChargeError> {
     if detail.meter.is_none() {
         return Ok(Vec::new());
     }
@@ -279,6 +299,5 @@ pub(super) fn caps_of(catalog: &Catalog, detail: &Detail, then: &View<'_>, amoun
     let day = context.period.map(|period| period.day);
     let plan = detail.plan.as_ref().and_then(|plan| catalog.plans.get(plan));
     let plan_caps = plan.zip(day).map_or(&[][..], |(plan, day)| &plan.terms_on(day).caps);
-    let caps = charged_caps(catalog.caps.iter().chain(plan_caps), &context, amounts)?;
-    Ok(caps.into_iter().map(|charged| CapLeg { limit: None, enforced: false, ..charged.leg }).collect())
+    Ok(charged_caps(catalog.caps.iter().chain(plan_caps), &context, amounts)?)
 }

@@ -1,54 +1,108 @@
-//! Sums of ended attempts, by where they ran and for what. A store adds to them in the very step that ends a reservation, so that a
+//! Sums of closed attempts, by where they ran and for what. A store adds to them in the very step that closes an attempt, so that a
 //! summary never has to read history (C5).
 
 use std::fmt;
 
-use super::amount::Micros;
+use jiff::Timestamp;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::event::CostEvent;
+use super::ids::{SubjectId, UserId};
+use super::ledger::EventKind;
 use super::reservation::{Attempt, Detail, Outcome};
 
-/// What a sum is of: always provider, model and tier, then action, plan and currency (C5). `*` stands for what there is none of.
+/// Parts of a key: subject, user, then those of [`Dimension`] in its order.
+const PARTS: usize = 11;
+/// Stands for what there is none of. No id can be this.
+const NOTHING: &str = "*";
+
+/// What a sum is of: always provider, model and tier (C5). One of every subject together names no subject and no user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TallyKey(Box<str>);
 
-/// What ended attempts came to.
+/// What splits sums beside subject and user, in the order of a key's parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dimension {
+    Provider,
+    Model,
+    Tier,
+    Action,
+    Plan,
+    Currency,
+    /// What the units count.
+    Meter,
+    Outcome,
+    /// `failover` where it ran elsewhere than planned.
+    Failover,
+}
+
+/// What closed attempts came to. Amounts are micro-units; a sum may be above the largest amount of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// First attempts: each is a generation of its own.
+    /// Generations that ran here: each counts with its first attempt on a target.
     pub generations: u64,
     pub attempts: u64,
-    /// Outputs that were accepted.
+    /// Attempts that were accepted. A late commit is one that was counted as an attempt when it expired.
+    pub accepted: u64,
+    /// Outputs of accepted attempts.
     pub outputs: u64,
-    /// Attempts that ran elsewhere than planned.
-    pub failovers: u64,
-    pub units: Micros,
-    pub cost: Micros,
-    /// Cost above the planned targets, in micro-units of the currency; below zero where it was cheaper.
-    pub cost_shift_micros: i64,
+    pub units: i64,
+    pub cost: i64,
+    /// Cost above the planned targets; below zero where it was cheaper.
+    pub cost_shift: i64,
+}
+
+/// A sum of one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CostSum {
+    /// Since 1970.
+    pub hour: i64,
+    pub key: TallyKey,
+    pub tally: Tally,
 }
 
 impl TallyKey {
-    /// Of an attempt of a reservation.
+    /// The key under which an attempt counts for everybody.
     pub fn of(detail: &Detail, attempt: &Attempt) -> Self {
-        let target = attempt.target.as_ref();
-        let parts = [
-            target.map(|target| target.provider.as_str()),
-            target.map(|target| target.model.as_str()),
-            attempt.tier.as_ref().map(|tier| tier.as_str()),
-            Some(detail.action.as_str()),
-            detail.plan.as_ref().map(|plan| plan.as_str()),
-            Some(&*detail.currency).filter(|currency| !currency.is_empty()),
-        ];
-        Self(parts.map(|part| part.unwrap_or("*")).join("|").into())
+        Self(format!("{NOTHING}|{NOTHING}|{}", dimensions(detail, attempt)).into())
+    }
+
+    /// The key under which it counts for its subject.
+    pub fn of_subject(subject: &SubjectId, detail: &Detail, attempt: &Attempt) -> Self {
+        let user = detail.user.as_ref().map_or(NOTHING, UserId::as_str);
+        Self(format!("{subject}|{user}|{}", dimensions(detail, attempt)).into())
     }
 
     /// Takes a key that a store kept; `None` when it is none of ours.
     pub fn parse(text: &str) -> Option<Self> {
         let part = |part: &str| !part.is_empty() && !part.bytes().any(|byte| byte.is_ascii_whitespace());
-        (text.split('|').count() == 6 && text.split('|').all(part)).then(|| Self(text.into()))
+        (text.split('|').count() == PARTS && text.split('|').all(part)).then(|| Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whose sum it is; `None` for that of everybody.
+    pub fn subject(&self) -> Option<&str> {
+        self.part(0)
+    }
+
+    pub fn user(&self) -> Option<&str> {
+        self.part(1)
+    }
+
+    pub fn get(&self, dimension: Dimension) -> Option<&str> {
+        self.part(2 + dimension as usize)
+    }
+
+    /// Whether it ran elsewhere than planned.
+    pub fn is_failover(&self) -> bool {
+        self.get(Dimension::Failover).is_some()
+    }
+
+    fn part(&self, index: usize) -> Option<&str> {
+        self.0.split('|').nth(index).filter(|part| *part != NOTHING)
     }
 }
 
@@ -58,19 +112,136 @@ impl fmt::Display for TallyKey {
     }
 }
 
+/// The parts of a key that both of its kinds have.
+pub fn dimensions(detail: &Detail, attempt: &Attempt) -> String {
+    let target = attempt.target.as_ref();
+    let parts = [
+        target.map(|target| target.provider.as_str()),
+        target.map(|target| target.model.as_str()),
+        attempt.tier.as_ref().map(|tier| tier.as_str()),
+        Some(detail.action.as_str()),
+        detail.plan.as_ref().map(|plan| plan.as_str()),
+        Some(&*detail.currency).filter(|currency| !currency.is_empty()),
+        detail.meter.as_ref().map(|meter| meter.as_str()),
+        attempt.outcome.map(outcome_name),
+        attempt.is_failover(detail).then_some("failover"),
+    ];
+    parts.map(|part| part.unwrap_or(NOTHING)).join("|")
+}
+
+/// How an outcome stands in a key.
+pub const fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Rejected => "rejected",
+        Outcome::Failed => "failed",
+        Outcome::Blocked => "blocked",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Unknown => "unknown",
+        Outcome::Expired => "expired",
+    }
+}
+
 impl Tally {
-    /// Of one ended attempt.
+    /// Of a closed attempt that was not counted before.
     pub fn of(detail: &Detail, attempt: &Attempt) -> Self {
+        let mut before = detail.attempts.iter().take_while(|before| before.number < attempt.number);
+        let is_first_here = before.all(|before| before.target != attempt.target);
         let accepted = attempt.outcome == Some(Outcome::Accepted);
         let outputs = attempt.delivered.as_ref().filter(|_| accepted).map_or(0, |work| work.outputs());
         Self {
-            generations: u64::from(attempt.number == 1),
+            generations: u64::from(is_first_here),
             attempts: 1,
+            accepted: u64::from(accepted),
             outputs: u64::from(outputs),
-            failovers: u64::from(attempt.is_failover(detail)),
-            units: attempt.units,
-            cost: attempt.cost,
-            cost_shift_micros: attempt.cost_shift_micros().unwrap_or(0),
+            units: attempt.units.get(),
+            cost: attempt.cost.get(),
+            cost_shift: attempt.cost_shift_micros().unwrap_or(0),
         }
+    }
+
+    /// Of the attempt of a cost event. A late commit was counted as an attempt when it expired.
+    pub fn of_event(event: &CostEvent) -> Self {
+        let tally = Self::of(event.detail(), &event.attempt);
+        if event.late { Self { generations: 0, attempts: 0, ..tally } } else { tally }
+    }
+
+    /// Attempts for each one that was accepted, rounded half up to 9 digits, at least 1; `None` where none was.
+    pub fn retry_multiplier(&self) -> Option<Decimal> {
+        let each = Decimal::from(self.attempts).checked_div(Decimal::from(self.accepted))?;
+        Some(each.max(Decimal::ONE).round_dp_with_strategy(9, RoundingStrategy::MidpointAwayFromZero).normalize())
+    }
+
+    /// What `micros` come to for each of `parts`, rounded half up to 9 digits; `None` for no parts.
+    pub fn per(micros: i64, parts: u64) -> Option<Decimal> {
+        let each = decimal(micros).checked_div(Decimal::from(parts))?;
+        Some(each.round_dp_with_strategy(9, RoundingStrategy::MidpointAwayFromZero).normalize())
+    }
+
+    /// The sum, or `None` where it is too large for a number.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            generations: self.generations.checked_add(other.generations)?,
+            attempts: self.attempts.checked_add(other.attempts)?,
+            accepted: self.accepted.checked_add(other.accepted)?,
+            outputs: self.outputs.checked_add(other.outputs)?,
+            units: self.units.checked_add(other.units)?,
+            cost: self.cost.checked_add(other.cost)?,
+            cost_shift: self.cost_shift.checked_add(other.cost_shift)?,
+        })
+    }
+}
+
+impl CostSum {
+    /// What a cost event adds: to the sum of everybody, and to that of its subject.
+    pub fn of_event(event: &CostEvent) -> [Self; 2] {
+        let (hour, tally) = (hour_of(event.time), Tally::of_event(event));
+        let (detail, attempt) = (event.detail(), &event.attempt);
+        [TallyKey::of(detail, attempt), TallyKey::of_subject(&event.subject, detail, attempt)].map(|key| Self { hour, key, tally })
+    }
+}
+
+/// The hour of an instant, since 1970.
+pub fn hour_of(time: Timestamp) -> i64 {
+    time.as_second().div_euclid(3600)
+}
+
+/// The attempt that a change closes, of the reservation as it will be; `None` where it closes none.
+pub fn closing(kind: EventKind, detail: &Detail) -> Option<&Attempt> {
+    match kind {
+        EventKind::Committed | EventKind::Released | EventKind::Recorded => Some(detail.last_attempt()),
+        EventKind::Retried => detail.retried_attempt(),
+        EventKind::Reserved | EventKind::Extended | EventKind::Expired | EventKind::SubjectChanged => None,
+    }
+}
+
+/// Micro-units as a decimal, below zero too.
+pub fn decimal(micros: i64) -> Decimal {
+    Decimal::new(micros, 6).normalize()
+}
+
+impl From<Tally> for [i64; 7] {
+    /// As stores keep it.
+    fn from(tally: Tally) -> Self {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let Tally { generations, attempts, accepted, outputs, units, cost, cost_shift } = tally;
+        [count(generations), count(attempts), count(accepted), count(outputs), units, cost, cost_shift]
+    }
+}
+
+impl TryFrom<[i64; 7]> for Tally {
+    type Error = std::num::TryFromIntError;
+
+    fn try_from(numbers: [i64; 7]) -> Result<Self, Self::Error> {
+        let [generations, attempts, accepted, outputs, units, cost, cost_shift] = numbers;
+        Ok(Self {
+            generations: generations.try_into()?,
+            attempts: attempts.try_into()?,
+            accepted: accepted.try_into()?,
+            outputs: outputs.try_into()?,
+            units,
+            cost,
+            cost_shift,
+        })
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::tail::{Batch, Message, PAGE, RETRY};
-use super::{Filter, Shared, WatchError, cursor};
+use super::{Shared, WatchError, cursor};
 use crate::domain::event::CostEvent;
+use crate::domain::filter::CostFilters;
 use crate::store::{Place, Reading, StoreError};
 
 /// What comes next.
@@ -22,7 +23,7 @@ pub enum Next {
 pub struct Subscription {
     shared: Arc<Shared>,
     live: broadcast::Receiver<Message>,
-    filter: Filter,
+    filter: CostFilters,
     /// What was told of each stream.
     places: Vec<Place>,
     /// Streams of which more lies in the store, the longest waiting first.
@@ -40,7 +41,7 @@ impl Subscription {
         live: broadcast::Receiver<Message>,
         places: Vec<Place>,
         behind: bool,
-        filter: Filter,
+        filter: CostFilters,
     ) -> Self {
         let behind = if behind { (0..places.len()).collect() } else { VecDeque::new() };
         Self { shared, live, filter, places, behind, current: None, caught_up: false, _seat: seat }
@@ -85,7 +86,7 @@ impl Subscription {
         while let Some((place, event)) = batch.events.get(*told) {
             *told += 1;
             self.places[batch.stream] = *place;
-            if self.filter.matches(event) {
+            if self.filter.admit(event) {
                 return Some(event.clone());
             }
         }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::amount::Micros;
+use crate::domain::filter::CostFilters;
 use crate::domain::ids::{ActionId, CatalogVersion, GenerationId, ReservationId, SubjectId};
 use crate::domain::ledger::{Event, EventKind, Fingerprint, Row, State};
 use crate::domain::price_book::CostBasis;
@@ -117,6 +118,7 @@ fn event(stream: usize, number: u64, outcome: Outcome) -> Event {
         target: None,
         tier: None,
         outcome: Some(outcome),
+        outcome_unknown: false,
         units: Micros::ZERO,
         cost: Micros::ZERO,
         planned_cost: None,
@@ -124,8 +126,11 @@ fn event(stream: usize, number: u64, outcome: Outcome) -> Event {
         price_from: None,
         start_time: time,
         end_time: Some(time),
+        asked: None,
         delivered: None,
         billed: None,
+        closed_by: None,
+        trace: None,
     };
     let detail = Detail {
         user: None,
@@ -136,6 +141,7 @@ fn event(stream: usize, number: u64, outcome: Outcome) -> Event {
         catalog: CatalogVersion::new("v1").unwrap(),
         judged_at: time,
         planned_target: None,
+        fallbacks: Vec::new(),
         work: Work::default(),
         attempts: vec![attempt],
         labels: Labels::new(),
@@ -171,7 +177,7 @@ fn hub(script: &Arc<Script>) -> Hub {
 const NOTHING: Duration = Duration::from_millis(300);
 
 async fn watching(script: &Arc<Script>, cursor: &str) -> Subscription {
-    hub(script).watch(cursor, Filter::default()).await.unwrap()
+    hub(script).watch(cursor, CostFilters::default()).await.unwrap()
 }
 
 /// The next event, by its subject and its number.
@@ -208,7 +214,7 @@ async fn what_happens_is_told_to_all_who_watch_in_the_order_of_its_stream() {
     let hub = hub(&script);
     let mut all = Vec::new();
     for _ in 0..3 {
-        all.push(hub.watch("", Filter::default()).await.unwrap());
+        all.push(hub.watch("", CostFilters::default()).await.unwrap());
     }
     assert_eq!(hub.watchers(), 3);
     for _ in 0..5 {
@@ -286,7 +292,7 @@ async fn only_what_passes_the_filter_is_told_and_the_cursor_moves_past_the_rest(
     for outcome in [Outcome::Accepted, Outcome::Failed, Outcome::Accepted, Outcome::Failed] {
         script.put(0, outcome);
     }
-    let filter = Filter { outcomes: vec![Outcome::Failed], ..Filter::default() };
+    let filter = CostFilters { outcomes: vec![Outcome::Failed], ..CostFilters::default() };
     let mut subscription = hub(&script).watch("0", filter.clone()).await.unwrap();
     assert_eq!(told(&mut subscription).await.1, 2);
     assert_eq!(told(&mut subscription).await.1, 4);
@@ -334,7 +340,7 @@ async fn a_store_that_is_away_is_waited_for_and_one_that_lost_data_ends_it() {
 async fn the_tail_runs_only_while_somebody_watches() {
     let script = Script::new();
     let hub = hub(&script);
-    let mut first = hub.watch("", Filter::default()).await.unwrap();
+    let mut first = hub.watch("", CostFilters::default()).await.unwrap();
     script.put(0, Outcome::Accepted);
     told(&mut first).await;
     let cursor = first.cursor();
@@ -343,7 +349,7 @@ async fn the_tail_runs_only_while_somebody_watches() {
         tokio::task::yield_now().await;
     }
     script.put(0, Outcome::Accepted);
-    let mut second = hub.watch(&cursor, Filter::default()).await.unwrap();
+    let mut second = hub.watch(&cursor, CostFilters::default()).await.unwrap();
     assert_eq!(told(&mut second).await.1, 2);
     script.put(0, Outcome::Accepted);
     assert_eq!(told(&mut second).await.1, 3);
@@ -355,9 +361,9 @@ async fn there_are_so_many_seats_and_one_that_leaves_makes_room() {
     let hub = hub(&script);
     let mut all = Vec::new();
     for _ in 0..WATCHERS_MAX {
-        all.push(hub.watch("", Filter::default()).await.unwrap());
+        all.push(hub.watch("", CostFilters::default()).await.unwrap());
     }
-    assert!(matches!(hub.watch("", Filter::default()).await, Err(WatchError::TooMany)));
+    assert!(matches!(hub.watch("", CostFilters::default()).await, Err(WatchError::TooMany)));
     all.pop();
-    assert!(hub.watch("", Filter::default()).await.is_ok());
+    assert!(hub.watch("", CostFilters::default()).await.is_ok());
 }

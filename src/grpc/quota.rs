@@ -4,12 +4,16 @@ use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
 use super::{Handlers, status, write};
-use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, UserId};
+use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, TraceId, UserId};
 use crate::domain::reservation::Outcome;
+use crate::domain::retry::NextAttempt;
 use crate::domain::settlement::Ending;
 use crate::proto::v1;
 use crate::proto::v1::quota_service_server::QuotaService;
-use crate::service::{ExtendCommand, Offer, QuoteCommand, RecordCommand, ReserveCommand, ServiceError, SettleCommand, Settled};
+use crate::service::{
+    ExtendCommand, Offer, QuoteCommand, RecordCommand, ReserveCommand, RetryCommand, ServiceError, SettleCommand, Settled,
+};
+use crate::telemetry::context::trace_id;
 
 /// How an attempt may end that is given back.
 const RELEASE_OUTCOMES: [Outcome; 5] = [Outcome::Failed, Outcome::Rejected, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown];
@@ -21,7 +25,9 @@ const RECORD_OUTCOMES: [Outcome; 6] =
 impl QuotaService for Handlers {
     async fn reserve(&self, request: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {
         let command = read_reserve(&request.into_inner()).map_err(status::of)?;
+        let asked = self.telemetry.asked(&command.subject, &command.action, command.target.as_ref(), command.validate_only);
         let reserved = self.change(|service| async move { service.reserve(command).await }).await?;
+        asked.decided(reserved.outcome.as_ref().map(|reservation| &*reservation.row), reserved.replayed);
         let outcome = match &reserved.outcome {
             Ok(reservation) => v1::reserve_response::Outcome::Reservation(write::reservation(reservation)),
             Err(denial) => v1::reserve_response::Outcome::Denial(write::denial(denial)),
@@ -34,8 +40,9 @@ impl QuotaService for Handlers {
     }
 
     async fn commit(&self, request: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
-        let command = read_commit(&request.into_inner()).map_err(status::of)?;
+        let command = read_commit(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::CommitResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -46,8 +53,9 @@ impl QuotaService for Handlers {
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        let command = read_release(&request.into_inner()).map_err(status::of)?;
+        let command = read_release(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::ReleaseResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -57,19 +65,35 @@ impl QuotaService for Handlers {
         }))
     }
 
+    async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
+        let command = read_retry(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let asked = self.telemetry.asked_again(&command.subject);
+        let retried = self.change(|service| async move { service.retry(command).await }).await?;
+        let answer = &retried.answer;
+        asked.decided(answer.outcome.as_ref().map(|reservation| &*reservation.row), answer.replayed);
+        let outcome = match &answer.outcome {
+            Ok(reservation) => v1::retry_response::Outcome::Reservation(write::reservation(reservation)),
+            Err(denial) => v1::retry_response::Outcome::Denial(write::denial(denial)),
+        };
+        Ok(Response::new(v1::RetryResponse {
+            outcome: Some(outcome),
+            balances: write::balances(&answer.balances),
+            replayed: answer.replayed,
+            events: retried.event.iter().map(write::cost_event).collect(),
+        }))
+    }
+
     async fn extend(&self, request: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
-        let request = request.into_inner();
-        if request.outcome_unknown {
-            return Err(status::unimplemented("Extend with outcome_unknown"));
-        }
-        let command = read_extend(&request).map_err(status::of)?;
+        let command = read_extend(&request.into_inner()).map_err(status::of)?;
         let reservation = self.change(|service| async move { service.extend(command).await }).await?;
+        self.telemetry.settled(&reservation.subject, &reservation.row, false);
         Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
     }
 
     async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
-        let command = read_record(&request.into_inner()).map_err(status::of)?;
+        let command = read_record(&request.into_inner(), trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
+        self.tell(&settled);
         Ok(Response::new(v1::RecordUsageResponse {
             reservation: settled.reservation.as_ref().map(write::reservation),
             balances: write::balances(&settled.balances),
@@ -114,6 +138,16 @@ impl QuotaService for Handlers {
     }
 }
 
+impl Handlers {
+    /// Tells the trace what became of a settlement.
+    fn tell(&self, settled: &Settled) {
+        match &settled.reservation {
+            Some(reservation) if !settled.queued => self.telemetry.settled(&reservation.subject, &reservation.row, settled.replayed),
+            _ => self.telemetry.queued(),
+        }
+    }
+}
+
 fn read_reserve(request: &v1::ReserveRequest) -> Result<ReserveCommand, ServiceError> {
     let mut reader = Reader::default();
     let subject = reader.id("subject", &request.subject, SubjectId::new);
@@ -150,7 +184,7 @@ fn read_reserve(request: &v1::ReserveRequest) -> Result<ReserveCommand, ServiceE
     reader.finish(command)
 }
 
-fn read_commit(request: &v1::CommitRequest) -> Result<SettleCommand, ServiceError> {
+fn read_commit(request: &v1::CommitRequest, trace: Option<TraceId>) -> Result<SettleCommand, ServiceError> {
     let mut reader = Reader::default();
     let subject = reader.id("subject", &request.subject, SubjectId::new);
     let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
@@ -158,13 +192,13 @@ fn read_commit(request: &v1::CommitRequest) -> Result<SettleCommand, ServiceErro
     let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
     let command = || {
         let ending = Ending::Commit { delivered: delivered? };
-        Some(SettleCommand { subject: subject?, id: id?, ending, billing: billing?, fingerprint: fingerprint("Commit", request) })
+        Some(SettleCommand { subject: subject?, id: id?, ending, billing: billing?, fingerprint: fingerprint("Commit", request), trace })
     };
     let command = command();
     reader.finish(command)
 }
 
-fn read_release(request: &v1::ReleaseRequest) -> Result<SettleCommand, ServiceError> {
+fn read_release(request: &v1::ReleaseRequest, trace: Option<TraceId>) -> Result<SettleCommand, ServiceError> {
     let mut reader = Reader::default();
     let subject = reader.id("subject", &request.subject, SubjectId::new);
     let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
@@ -173,7 +207,39 @@ fn read_release(request: &v1::ReleaseRequest) -> Result<SettleCommand, ServiceEr
     let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
     let command = || {
         let ending = Ending::Release { outcome: outcome?, note: note? };
-        Some(SettleCommand { subject: subject?, id: id?, ending, billing: billing?, fingerprint: fingerprint("Release", request) })
+        Some(SettleCommand { subject: subject?, id: id?, ending, billing: billing?, fingerprint: fingerprint("Release", request), trace })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_retry(request: &v1::RetryRequest, trace: Option<TraceId>) -> Result<RetryCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+    let attempt = match u32::try_from(request.attempt) {
+        Ok(attempt @ 1..) => Some(attempt),
+        _ => reader.problem("attempt", "is missing; it is the number of the open attempt, at least 1"),
+    };
+    let outcome = reader.outcome(request.outcome, &RELEASE_OUTCOMES, Outcome::Failed);
+    let billing = reader.billing(request.billed_work.as_ref(), request.billed_cost.as_deref());
+    let target = reader.target("next_target", request.next_target.as_ref());
+    let work = match request.next_work.as_ref() {
+        None => Some(None),
+        work => reader.asked_work("next_work", work).map(Some),
+    };
+    let reason = reader.retry_reason(request.reason);
+    let command = || {
+        Some(RetryCommand {
+            subject: subject?,
+            id: id?,
+            attempt: attempt?,
+            outcome: outcome?,
+            billing: billing?,
+            next: NextAttempt { target: target?, work: work?, reason: reason? },
+            fingerprint: fingerprint("Retry", request),
+            trace,
+        })
     };
     let command = command();
     reader.finish(command)
@@ -184,12 +250,20 @@ fn read_extend(request: &v1::ExtendRequest) -> Result<ExtendCommand, ServiceErro
     let subject = reader.id("subject", &request.subject, SubjectId::new);
     let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
     let ttl = reader.duration("ttl", request.ttl.as_ref());
-    let command = || Some(ExtendCommand { subject: subject?, id: id?, ttl: ttl?, fingerprint: fingerprint("Extend", request) });
+    let command = || {
+        Some(ExtendCommand {
+            subject: subject?,
+            id: id?,
+            ttl: ttl?,
+            outcome_unknown: request.outcome_unknown,
+            fingerprint: fingerprint("Extend", request),
+        })
+    };
     let command = command();
     reader.finish(command)
 }
 
-fn read_record(request: &v1::RecordUsageRequest) -> Result<RecordCommand, ServiceError> {
+fn read_record(request: &v1::RecordUsageRequest, trace: Option<TraceId>) -> Result<RecordCommand, ServiceError> {
     let mut reader = Reader::default();
     let subject = reader.id("subject", &request.subject, SubjectId::new);
     let user = reader.optional_id("user", &request.user, UserId::new);
@@ -217,6 +291,7 @@ fn read_record(request: &v1::RecordUsageRequest) -> Result<RecordCommand, Servic
             outcome: outcome?,
             labels: labels?,
             fingerprint: fingerprint("RecordUsage", request),
+            trace,
         })
     };
     let command = command();

@@ -10,11 +10,13 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::amount::{Micros, RoundingMode, parse_decimal};
 use crate::domain::charge::InvalidField;
+use crate::domain::filter::CostFilters;
 use crate::domain::ids::{
-    AttributeId, IdError, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, Target,
+    ActionId, AttributeId, IdError, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, SubjectId,
+    Target, TierId,
 };
 use crate::domain::ledger::Fingerprint;
-use crate::domain::reservation::{Labels, Outcome};
+use crate::domain::reservation::{AttemptReason, Labels, Outcome};
 use crate::domain::settlement::Billing;
 use crate::domain::work::{ATTRIBUTE_VALUE_BYTES_MAX, ITEMS_MAX, Item, OUTPUTS_MAX, Work};
 use crate::proto::v1;
@@ -22,6 +24,8 @@ use crate::service::ServiceError;
 
 /// Most fallbacks of a reserve, and most targets of a quote.
 const TARGETS_MAX: usize = 16;
+/// Most outcomes that a filter names: there are no more.
+const OUTCOMES_MAX: usize = 7;
 /// Longest `detail` in bytes.
 const DETAIL_BYTES_MAX: usize = 256;
 
@@ -206,6 +210,32 @@ impl Reader {
         }
     }
 
+    /// Why there is a next attempt, if the caller says so.
+    pub fn retry_reason(&mut self, value: i32) -> Option<Option<AttemptReason>> {
+        let names = "`ATTEMPT_REASON_RETRY`, `ATTEMPT_REASON_FAILOVER`, `ATTEMPT_REASON_REJECTED_OUTPUT`";
+        reason(value).or_else(|| self.problem("reason", format!("must be one of {names}")))
+    }
+
+    /// Conditions on closed attempts; absent: none.
+    pub fn filters(&mut self, filters: Option<&v1::CostFilters>) -> Option<CostFilters> {
+        let Some(filters) = filters else { return Some(CostFilters::default()) };
+        let subject = self.optional_id("filters.subject", &filters.subject, SubjectId::new);
+        let provider = self.optional_id("filters.provider", &filters.provider, ProviderId::new);
+        let model = self.optional_id("filters.model", &filters.model, ModelId::new);
+        let tier = self.optional_id("filters.tier", &filters.tier, TierId::new);
+        let action = self.optional_id("filters.action", &filters.action, ActionId::new);
+        let outcomes = self.outcomes("filters.outcomes", &filters.outcomes, OUTCOMES_MAX);
+        Some(CostFilters {
+            subject: subject?,
+            provider: provider?,
+            model: model?,
+            tier: tier?,
+            action: action?,
+            outcomes: outcomes?,
+            failover_only: filters.failover_only,
+        })
+    }
+
     /// Outcomes of which any counts; none: all do.
     pub fn outcomes(&mut self, field: &str, values: &[i32], most: usize) -> Option<Vec<Outcome>> {
         if values.len() > most {
@@ -229,6 +259,17 @@ impl Reader {
     }
 }
 
+/// Why the caller may say that there is a next attempt. Outer `None`: it may not say that.
+fn reason(value: i32) -> Option<Option<AttemptReason>> {
+    match v1::AttemptReason::try_from(value).ok()? {
+        v1::AttemptReason::Unspecified => Some(None),
+        v1::AttemptReason::Retry => Some(Some(AttemptReason::Retry)),
+        v1::AttemptReason::Failover => Some(Some(AttemptReason::Failover)),
+        v1::AttemptReason::RejectedOutput => Some(Some(AttemptReason::RejectedOutput)),
+        v1::AttemptReason::First => None,
+    }
+}
+
 /// The outcome of a wire value that is one.
 fn outcome_of(value: i32) -> Option<Outcome> {
     match v1::Outcome::try_from(value) {
@@ -244,6 +285,6 @@ fn outcome_of(value: i32) -> Option<Outcome> {
 }
 
 /// A caller's text in a path: short, and without what could break a log line.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -72,11 +72,6 @@ pub fn draining() -> Status {
     Status::unavailable("the server is shutting down: watch again from the last cursor")
 }
 
-/// An RPC of the contract that this version does not serve yet.
-pub fn unimplemented(rpc: &str) -> Status {
-    Status::unimplemented(format!("`{rpc}` is not served by this version"))
-}
-
 fn of_store(error: &StoreError) -> Status {
     let text = error.to_string();
     match error {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::amount::Micros;
 use crate::domain::balance::{Balance, SourceBalance};
 use crate::domain::denial::{Denial, DenialReason, Remedy, Violation};
-use crate::domain::event::{CostEvent, closed_attempt};
+use crate::domain::event::{self, CostEvent};
 use crate::domain::ids::Target;
 use crate::domain::ledger::{AccountKind, Leg, Row, State};
 use crate::domain::plan::SourceKind;
@@ -21,10 +21,6 @@ pub(super) fn reservation(reservation: &Reservation) -> v1::Reservation {
     let row = &*reservation.row;
     let detail = &row.detail;
     let committed = row.state == State::Committed;
-    let attempts = match row.state {
-        State::Expired => vec![attempt(&closed_attempt(row))],
-        State::Held | State::Committed | State::Released => detail.attempts.iter().map(attempt).collect(),
-    };
     let recorded = row.settled_by == Some(row.opened_by);
     v1::Reservation {
         subject: reservation.subject.to_string(),
@@ -37,17 +33,17 @@ pub(super) fn reservation(reservation: &Reservation) -> v1::Reservation {
         units_reserved: row.units_held().to_string(),
         units_committed: if committed { row.units_used() } else { Micros::ZERO }.to_string(),
         units_overage: if committed { row.units_overage() } else { Micros::ZERO }.to_string(),
-        cost_reserved: detail.cost_reserved.to_string(),
+        cost_reserved: detail.cost_held().unwrap_or(Micros::MAX).to_string(),
         cost_committed: detail.cost_committed().unwrap_or(Micros::MAX).to_string(),
         currency: detail.currency.to_string(),
         legs: legs(row),
-        attempts,
+        attempts: event::attempts(row).iter().map(attempt).collect(),
         create_time: Some(time(row.create_time)),
         expire_time: (!recorded).then(|| time(row.deadline)),
         settle_time: row.settle_time.map(time),
         catalog_version: detail.catalog.to_string(),
         late: row.late,
-        outcome_unknown: false,
+        outcome_unknown: row.state == State::Held && detail.last_attempt().outcome_unknown,
         unenforced: detail.unenforced,
         labels: labels(&detail.labels),
         units_refunded: Micros::ZERO.to_string(),
@@ -121,17 +117,18 @@ pub(super) fn cost_event(event: &CostEvent) -> v1::CostEvent {
         action: detail.action.to_string(),
         planned_target: detail.planned_target.as_ref().map(target),
         failover: closed.is_failover(detail),
-        work: Some(work(closed.delivered.as_ref().unwrap_or(&detail.work))),
+        work: Some(work(event.work())),
         billed_work: closed.billed.as_ref().map(work),
         currency: detail.currency.to_string(),
         catalog_version: detail.catalog.to_string(),
         price_version: closed.price_from.map(|from| from.to_string()).unwrap_or_default(),
         late: event.late,
         overage_units: event.overage.to_string(),
-        trace_id: String::new(),
+        trace_id: text(closed.trace.as_ref()),
         labels: labels(&detail.labels),
         meter: text(detail.meter.as_ref()),
         detail: detail.note.to_string(),
+        outcome_unknown: closed.outcome_unknown,
     }
 }
 

@@ -89,6 +89,7 @@ impl Service {
             ending: &command.ending,
             billing: &command.billing,
             fingerprint: command.fingerprint,
+            trace: command.trace,
         };
         settlement.work_out(&pinned, &now, &then)?;
         Ok(())
@@ -107,27 +108,27 @@ impl Service {
 
 impl SettleCommand {
     fn queued(self, row: Option<Arc<Row>>) -> Command {
-        let Self { subject: _, id, ending, billing, fingerprint } = self;
-        Command::Settlement(QueuedSettlement { id, ending, billing, fingerprint, row })
+        let Self { subject: _, id, ending, billing, fingerprint, trace } = self;
+        Command::Settlement(QueuedSettlement { id, ending, billing, fingerprint, trace, row })
     }
 
     /// The command that was queued.
     pub(super) fn of(subject: &SubjectId, queued: &QueuedSettlement) -> Self {
-        let QueuedSettlement { id, ending, billing, fingerprint, row: _ } = queued.clone();
-        Self { subject: subject.clone(), id, ending, billing, fingerprint }
+        let QueuedSettlement { id, ending, billing, fingerprint, trace, row: _ } = queued.clone();
+        Self { subject: subject.clone(), id, ending, billing, fingerprint, trace }
     }
 }
 
 impl RecordCommand {
     fn queued(self) -> Command {
-        let Self { subject: _, user, id, generation, action, target, work, billing, outcome, labels, fingerprint } = self;
-        Command::Usage(QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint })
+        let Self { subject: _, user, id, generation, action, target, work, billing, outcome, labels, fingerprint, trace } = self;
+        Command::Usage(QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint, trace })
     }
 
     /// The command that was queued.
     pub(super) fn of(subject: &SubjectId, queued: &QueuedUsage) -> Self {
-        let QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint } = queued.clone();
-        Self { subject: subject.clone(), user, id, generation, action, target, work, billing, outcome, labels, fingerprint }
+        let QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint, trace } = queued.clone();
+        Self { subject: subject.clone(), user, id, generation, action, target, work, billing, outcome, labels, fingerprint, trace }
     }
 }
 

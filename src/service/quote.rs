@@ -83,6 +83,7 @@ impl Service {
                 id: reserve.id.clone(),
                 fingerprint: reserve.fingerprint,
                 detail: charge.detail(&catalog, &ask, reserve.generation.clone()),
+                trace: None,
                 dry_run: true,
             };
             match self.store.execute(charge.hold(opening, &view, self.rules.ttl), Urgency::Read).await? {

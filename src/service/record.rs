@@ -7,7 +7,7 @@ use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Settled, Sources, vi
 use crate::domain::balance::Snapshot;
 use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Ask, Charge, Opening};
-use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
+use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, TraceId, UserId};
 use crate::domain::ledger::{Answer, Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{self, Billing};
@@ -29,6 +29,8 @@ pub struct RecordCommand {
     pub outcome: Outcome,
     pub labels: Labels,
     pub fingerprint: Fingerprint,
+    /// The trace of the call.
+    pub trace: Option<TraceId>,
 }
 
 impl RecordCommand {
@@ -52,6 +54,7 @@ impl RecordCommand {
             id: self.id.clone(),
             fingerprint: self.fingerprint,
             detail: charge.detail(catalog, &self.ask(), self.generation.clone()),
+            trace: self.trace,
             dry_run: false,
         }
     }

@@ -142,6 +142,7 @@ impl Service {
             outcome,
             labels: detail.labels.clone(),
             fingerprint: queued.fingerprint,
+            trace: queued.trace,
         };
         Ok(self.record_now(&command).await.map(|_| ())?)
     }

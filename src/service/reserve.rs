@@ -102,6 +102,7 @@ impl Service {
                 id: command.id.clone(),
                 fingerprint: command.fingerprint,
                 detail: charge.detail(&catalog, &ask, command.generation.clone()),
+                trace: None,
                 dry_run: command.validate_only,
             };
             let transaction = charge.hold(opening, &view, ttl);

@@ -8,7 +8,7 @@ use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view};
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::event::CostEvent;
-use crate::domain::ids::{ReservationId, SubjectId};
+use crate::domain::ids::{ReservationId, SubjectId, TraceId};
 use crate::domain::ledger::{AccountKey, Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, State, Step, Transaction};
 use crate::domain::settlement::{Billing, Ending, Settlement};
 use crate::store::Urgency;
@@ -20,6 +20,8 @@ pub struct SettleCommand {
     pub ending: Ending,
     pub billing: Billing,
     pub fingerprint: Fingerprint,
+    /// The trace of the call.
+    pub trace: Option<TraceId>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct ExtendCommand {
     pub subject: SubjectId,
     pub id: ReservationId,
     pub ttl: Option<SignedDuration>,
+    /// The caller does not know how the open attempt ended, and will find out (L7).
+    pub outcome_unknown: bool,
     pub fingerprint: Fingerprint,
 }
 
@@ -96,6 +100,7 @@ impl Service {
                 ending: &command.ending,
                 billing: &command.billing,
                 fingerprint: command.fingerprint,
+                trace: command.trace,
             };
             let worked_out = settlement.work_out(&pinned, &now, &then)?;
             let keys = worked_out.transaction.keys();
@@ -111,7 +116,8 @@ impl Service {
         Err(ServiceError::Contended)
     }
 
-    /// Lengthens a held reservation to `ttl` from now; never shortens it, so that a repeat is harmless.
+    /// Lengthens a held reservation to `ttl` from now; never shortens it, so that a repeat is harmless. An outcome that the caller does not
+    /// know is noted until somebody settles (L7).
     pub async fn extend(&self, command: ExtendCommand) -> Result<Reservation, ServiceError> {
         let ttl = self.ttl(command.ttl)?;
         self.not_queued(&command.subject, &command.id)?;
@@ -119,6 +125,12 @@ impl Service {
             let row = self.known(&command.subject, &command.id, Urgency::Settle).await?;
             if row.state != State::Held {
                 return Err(ServiceError::ReservationSettled(row.state));
+            }
+            let mut detail = row.detail.clone();
+            if command.outcome_unknown
+                && let Some(open) = Arc::make_mut(&mut detail).attempts.last_mut()
+            {
+                open.outcome_unknown = true;
             }
             let transaction = Transaction {
                 subject: command.subject.clone(),
@@ -131,7 +143,7 @@ impl Service {
                     fingerprint: command.fingerprint,
                     expected: Expected::Version(row.version),
                     movement: Movement::Keep,
-                    next: Next { state: State::Held, ttl: Some(ttl), detail: row.detail.clone(), event: EventKind::Extended },
+                    next: Next { state: State::Held, ttl: Some(ttl), detail, event: EventKind::Extended },
                 }),
             };
             match self.store.execute(transaction, Urgency::Settle).await? {

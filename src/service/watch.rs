@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::{Service, ServiceError};
 use crate::clock::Clock;
 use crate::domain::event::CostEvent;
-use crate::events::{Filter, Hub, Next, Subscription, WatchError};
+use crate::domain::filter::CostFilters;
+use crate::events::{Hub, Next, Subscription, WatchError};
 
 /// After how long without an event a checkpoint says that the stream lives: half of what the contract promises.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ pub struct Watch {
 
 impl Service {
     /// Watches costs after a cursor: "0" is before the oldest event kept, the empty one from now on.
-    pub async fn watch(&self, cursor: &str, filter: Filter) -> Result<Watch, ServiceError> {
+    pub async fn watch(&self, cursor: &str, filter: CostFilters) -> Result<Watch, ServiceError> {
         let hub = self.hub.get_or_init(|| Hub::new(self.store.feed()));
         let subscription = hub.watch(cursor, filter).await?;
         Ok(Watch { subscription, clock: self.clock.clone() })

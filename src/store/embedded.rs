@@ -10,6 +10,7 @@ mod disk;
 mod home;
 mod medium;
 mod shelf;
+mod sums;
 mod worker;
 
 use std::io;
@@ -26,13 +27,15 @@ pub use self::medium::{Directory, Medium};
 pub(super) use self::medium::{Watched, rewrite};
 use self::shelf::{EmbeddedFeed, Shelf};
 use self::worker::{Core, Job, Worker};
+use super::metered::Batches;
 use super::queue::{Queue, queue};
 use super::record::{self, RecordError};
-use super::{Feed, Observer, Store, StoreError, Urgency};
+use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -43,9 +46,12 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept.
     pub event_retention: SignedDuration,
+    /// How long sums of costs are kept.
+    pub cost_retention: SignedDuration,
     /// Most events kept: the oldest go first.
     pub events_max: u64,
     pub observer: Option<Observer>,
+    pub batches: Option<Batches>,
 }
 
 impl Default for Options {
@@ -57,8 +63,10 @@ impl Default for Options {
             queue_capacity: 4096,
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
+            cost_retention: SignedDuration::from_hours(366 * 24),
             events_max: 1_000_000,
             observer: None,
+            batches: None,
         }
     }
 }
@@ -182,6 +190,12 @@ impl Store for EmbeddedStore {
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         let subject = subject.clone();
         self.ask(Urgency::Read, move |core| core.ledger.accounts(&subject, &keys)).await
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        let shelf = self.feed.0.clone();
+        let read = tokio::task::spawn_blocking(move || shelf.costs(&hours, &of)).await;
+        read.unwrap_or_else(|_| Err(unavailable("its sums cannot be read")))
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

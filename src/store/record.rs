@@ -8,6 +8,7 @@ use prost::Message;
 use crate::domain::ledger::{Account, Event, Row};
 use crate::domain::reservation::Detail;
 use crate::domain::subject::Document;
+use crate::domain::summary::Tally;
 use crate::store::journal::{DeadEntry, Entry};
 
 mod document;
@@ -130,6 +131,14 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, RecordError> {
 pub fn decode_event_time(bytes: &[u8]) -> Result<jiff::Timestamp, RecordError> {
     let record: wire::EventTime = message(bytes)?;
     scalar::time("time", record.time)
+}
+
+pub fn encode_tally(tally: &Tally) -> Vec<u8> {
+    transfer::tally_out(tally).encode_to_vec()
+}
+
+pub fn decode_tally(bytes: &[u8]) -> Result<Tally, RecordError> {
+    transfer::tally(message(bytes)?)
 }
 
 pub fn encode_entry(entry: &Entry) -> Vec<u8> {

@@ -20,6 +20,7 @@ mod request;
 mod row;
 mod script;
 mod slots;
+mod sums;
 mod sweeper;
 mod text;
 
@@ -50,12 +51,14 @@ use self::reply::{Reply, ReplyError};
 use self::request::Operation;
 use self::script::Flavour;
 use self::sweeper::Sweeper;
+use super::metered::Batches;
 use super::queue::{Queue, queue};
-use super::{Feed, Observer, Store, StoreError, Urgency};
+use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use crate::domain::subject::Document;
+use crate::domain::summary::CostSum;
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -74,9 +77,12 @@ pub struct Options {
     pub retention: SignedDuration,
     /// How long events are kept; never shorter than `retention`.
     pub event_retention: SignedDuration,
+    /// How long sums of costs are kept.
+    pub cost_retention: SignedDuration,
     /// Most events kept, over all partitions: the oldest go first, but none within `retention`.
     pub events_max: u64,
     pub observer: Option<Observer>,
+    pub batches: Option<Batches>,
     /// In which every partition is swept once.
     pub sweep_interval: Duration,
     /// How often is looked whether the server is still fit to keep a ledger.
@@ -132,8 +138,10 @@ impl Options {
             transactions_per_call: 1,
             retention: SignedDuration::from_hours(7 * 24),
             event_retention: SignedDuration::from_hours(30 * 24),
+            cost_retention: SignedDuration::from_hours(366 * 24),
             events_max: 1_000_000,
             observer: None,
+            batches: None,
             sweep_interval: Duration::from_secs(5),
             examine_interval: Duration::from_secs(30),
             patience: Duration::from_secs(1),
@@ -256,7 +264,7 @@ impl RedisStore {
             opened: tokio::time::Instant::now(),
             observer: options.observer.clone(),
             stirred: watch::Sender::default(),
-            hour: AtomicI64::new(0),
+            day: AtomicI64::new(0),
         });
         Ok(Self::start(caller, &options))
     }
@@ -265,15 +273,16 @@ impl RedisStore {
         let (queue, waiting) = queue(options.queue_capacity);
         let (end, ended) = watch::channel(());
         let bounds = Bounds { calls: options.calls_in_flight.max(1), operations_per_call: options.transactions_per_call.max(1) };
-        let driven = caller.clone();
+        let (driven, batches) = (caller.clone(), options.batches.clone());
         let driver = tokio::spawn(async move {
-            driver::drive(waiting, driven, bounds).await;
+            driver::drive(waiting, driven, bounds, batches).await;
             drop(end);
         });
         let texts = Arc::<Texts>::default();
         let sweeper = Sweeper {
             id: uuid::Uuid::now_v7().to_string(),
             event_retention: micros(options.event_retention.max(options.retention)),
+            cost_retention: micros(options.cost_retention),
             events_max: options.events_max.div_ceil(u64::from(options.partitions)),
             interval: options.sweep_interval,
         };
@@ -282,6 +291,11 @@ impl RedisStore {
             tokio::spawn(sweeper.clone().run(caller.clone())),
         ];
         Self { queue, caller, texts, sweeper, driver: Mutex::new(Some(driver)), ended, keepers }
+    }
+
+    /// Calls that wait.
+    pub fn depth(&self) -> usize {
+        self.queue.depth()
     }
 
     /// Which ledger this is, for a later start to know it again.
@@ -293,9 +307,8 @@ impl RedisStore {
     pub fn command(&self, transaction: &Transaction, urgency: Urgency) -> redis::Cmd {
         let caller = &self.caller;
         let partition = caller.keys.partition_of(&transaction.subject);
-        let subject = caller.keys.partition(partition).subject(transaction.subject.as_str());
         let operation = Operation::transact(transaction);
-        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], &[subject], false);
+        let (keys, arguments) = caller.written(partition, (caller.lineage.identity(), 0), &[&operation], false);
         flavour(urgency).command(true, &keys, &arguments)
     }
 
@@ -377,6 +390,10 @@ impl Store for RedisStore {
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         let reply = self.fields(subject, keys.iter().map(|key| format!("a:{key}")).collect(), Urgency::Read).await?;
         (0..keys.len()).map(|place| reply.account(2 + place).map_err(broken)).collect()
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.read_costs(hours, of).await
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

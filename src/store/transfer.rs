@@ -8,7 +8,7 @@ mod number;
 mod read;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use super::record::RecordError;
 use crate::domain::ids::{CatalogVersion, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Event, Row, State};
 use crate::domain::subject::Document;
-use crate::domain::summary::{Tally, TallyKey};
+use crate::domain::summary::{CostSum, Tally, TallyKey};
 
 /// Version of the format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What is handed to a target at once: enough to keep a connection busy, little enough to hold in memory.
 const BATCH_LINES_MAX: usize = 256;
@@ -73,20 +73,8 @@ pub struct SubjectState {
     pub reservations: Vec<Arc<Row>>,
 }
 
-/// What attempts that ended within one hour came to. Amounts are micro-units; a sum may be above the largest amount of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CostSum {
-    /// Since 1970.
-    pub hour: i64,
-    pub key: TallyKey,
-    pub generations: u64,
-    pub attempts: u64,
-    pub outputs: u64,
-    pub failovers: u64,
-    pub units: i64,
-    pub cost: i64,
-    pub cost_shift: i64,
-}
+/// Sums by hour and key.
+pub(in crate::store) type Sums = BTreeMap<(i64, TallyKey), Tally>;
 
 /// The end of a file that is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,8 +172,6 @@ pub struct Put {
     pub written: u64,
     /// There already, exactly so.
     pub known: u64,
-    /// Not kept by this kind of store.
-    pub left_out: u64,
 }
 
 /// What an import came to.
@@ -200,7 +186,7 @@ pub struct Imported {
 pub fn verify(reader: &mut Reader<'_>, instance: &str, progress: &dyn Progress) -> Result<u64, TransferError> {
     let header = reader.header(instance)?;
     progress.begin("checking", Some(header.lines));
-    while reader.next()?.is_some() {
+    while reader.next_line()?.is_some() {
         progress.advance(1);
     }
     Ok(header.lines)
@@ -220,7 +206,7 @@ pub async fn import(
     let mut batch = Vec::new();
     let mut bytes = 0;
     let counts = loop {
-        let line = reader.next()?;
+        let line = reader.next_line()?;
         bytes += reader.line_bytes();
         let counts = match line {
             Some((number, line)) => {
@@ -230,8 +216,8 @@ pub async fn import(
             None => Some(reader.counts()),
         };
         if counts.is_some() || batch.len() >= BATCH_LINES_MAX || bytes >= BATCH_BYTES_MAX {
-            let Put { written, known, left_out } = target.put(&batch).await?;
-            total = Put { written: total.written + written, known: total.known + known, left_out: total.left_out + left_out };
+            let Put { written, known } = target.put(&batch).await?;
+            total = Put { written: total.written + written, known: total.known + known };
             progress.advance(batch.len() as u64);
             batch.clear();
             bytes = 0;
@@ -244,35 +230,12 @@ pub async fn import(
     Ok(Imported { header, counts, put: total })
 }
 
-impl CostSum {
-    pub(in crate::store) fn nothing(hour: i64, key: TallyKey) -> Self {
-        Self { hour, key, generations: 0, attempts: 0, outputs: 0, failovers: 0, units: 0, cost: 0, cost_shift: 0 }
-    }
-
-    pub(in crate::store) fn add(&mut self, tally: &Tally) -> Result<(), TransferError> {
-        let Tally { generations, attempts, outputs, failovers, units, cost, cost_shift_micros } = *tally;
-        let (hour, key) = (self.hour, self.key.clone());
-        let (units, cost) = (units.get(), cost.get());
-        self.merge(&Self { hour, key, generations, attempts, outputs, failovers, units, cost, cost_shift: cost_shift_micros })
-    }
-
-    /// Adds another sum of the same hour and key.
-    pub(in crate::store) fn merge(&mut self, other: &Self) -> Result<(), TransferError> {
-        let sum = || {
-            Some(Self {
-                generations: self.generations.checked_add(other.generations)?,
-                attempts: self.attempts.checked_add(other.attempts)?,
-                outputs: self.outputs.checked_add(other.outputs)?,
-                failovers: self.failovers.checked_add(other.failovers)?,
-                units: self.units.checked_add(other.units)?,
-                cost: self.cost.checked_add(other.cost)?,
-                cost_shift: self.cost_shift.checked_add(other.cost_shift)?,
-                ..self.clone()
-            })
-        };
-        *self = sum().ok_or_else(|| TransferError::Damaged(format!("the costs of {} are beyond all numbers", self.key)))?;
-        Ok(())
-    }
+/// Adds a sum to those of its hour and key.
+pub(in crate::store) fn merge(sums: &mut Sums, sum: &CostSum) -> Result<(), TransferError> {
+    let known = sums.entry((sum.hour, sum.key.clone())).or_default();
+    let total = known.checked_add(sum.tally);
+    *known = total.ok_or_else(|| TransferError::Damaged(format!("the costs of {} are beyond all numbers", sum.key)))?;
+    Ok(())
 }
 
 impl SubjectState {

@@ -193,6 +193,7 @@ const fn letter(state: State) -> char {
 const fn kind_letter(kind: EventKind) -> char {
     match kind {
         EventKind::Reserved => 'r',
+        EventKind::Retried => 't',
         EventKind::Extended => 'x',
         EventKind::Committed => 'c',
         EventKind::Released => 'l',

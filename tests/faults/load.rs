@@ -53,7 +53,7 @@ impl Plan {
 /// What a subject may hold at a time.
 fn level(amount: i64, limit: i64) -> CapLeg {
     let account = AccountKey::cap(AccountKind::LevelCap, &CapId::new("in-flight").unwrap(), None, std::iter::empty());
-    CapLeg { account, amount: micros(amount), limit: Some(micros(limit)), enforced: true, lapses: None }
+    CapLeg { account, amount: micros(amount), limit: Some(micros(limit)), enforced: true, booked: false, lapses: None }
 }
 
 /// One call with all its deliveries.

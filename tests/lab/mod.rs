@@ -19,12 +19,13 @@ mod tls;
 mod tools;
 
 pub(crate) use cluster::{Cluster, SLOTS, slot_of};
+pub(crate) use process::Process;
 pub(crate) use proxy::{Counts, Direction, Fault, Proxy};
 pub(crate) use resp::{Connection, Reply};
 pub(crate) use sentinels::Sentinels;
 pub(crate) use server::{Aof, Clients, Server, Settings};
 pub(crate) use tls::{Authority, Certificate};
-pub(crate) use tools::Kind;
+pub(crate) use tools::{Kind, Tool};
 
 /// Longer than anything takes that works, on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Looks until there is something, and panics if there is nothing within [`PATIENCE`]. `what` ends the sentence "waited for". It blocks.
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

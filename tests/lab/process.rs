@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
@@ -24,23 +24,23 @@ for pid in $left; do kill -9 "$pid"; done
 "#;
 
 impl Process {
-    pub(super) fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         tell_guard('+', child.id());
         Self { child }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// Sends a signal by its name, such as `STOP`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(sent.success(), "`kill -{name}` failed");
     }

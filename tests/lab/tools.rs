@@ -24,20 +24,45 @@ impl Kind {
             Self::Redis8 => ("GENQUOTA_TEST_REDIS8", "redis8/redis-server"),
             Self::Valkey => ("GENQUOTA_TEST_VALKEY", "valkey/valkey-server"),
         };
-        if let Some(named) = std::env::var_os(variable) {
-            let named = PathBuf::from(named);
-            assert!(named.is_file(), "{variable} names no file: `{}`", named.display());
-            return named;
-        }
-        let installed = build_dir().join("test-tools/servers").join(installed);
-        if installed.is_file() {
-            return installed;
-        }
-        let in_path = (self == Self::Redis7).then(|| in_path("redis-server")).flatten();
-        in_path.unwrap_or_else(|| {
-            panic!("{self:?} is not installed: neither `{}` nor {variable}\nhint: `tests/run.sh servers` installs it", installed.display())
-        })
+        find(variable, installed, (self == Self::Redis7).then_some("redis-server"))
     }
+}
+
+/// A program that reads what genquota tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// A collector of OpenTelemetry.
+    Rotel,
+    Prometheus,
+    Promtool,
+}
+
+impl Tool {
+    /// # Panics
+    /// If it is not installed.
+    pub(crate) fn program(self) -> PathBuf {
+        match self {
+            Self::Rotel => find("GENQUOTA_TEST_ROTEL", "rotel/rotel-agent", None),
+            Self::Prometheus => find("GENQUOTA_TEST_PROMETHEUS", "prometheus/prometheus", Some("prometheus")),
+            Self::Promtool => find("GENQUOTA_TEST_PROMTOOL", "prometheus/promtool", Some("promtool")),
+        }
+    }
+}
+
+/// The program that a variable names, else the one that is installed for the tests, else one of this name in `PATH`.
+fn find(variable: &str, installed: &str, name: Option<&str>) -> PathBuf {
+    if let Some(named) = std::env::var_os(variable) {
+        let named = PathBuf::from(named);
+        assert!(named.is_file(), "{variable} names no file: `{}`", named.display());
+        return named;
+    }
+    let installed = build_dir().join("test-tools/servers").join(installed);
+    if installed.is_file() {
+        return installed;
+    }
+    name.and_then(in_path).unwrap_or_else(|| {
+        panic!("not installed: neither `{}` nor {variable}\nhint: `tests/run.sh servers` installs it", installed.display())
+    })
 }
 
 /// What Cargo builds into.

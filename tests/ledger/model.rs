@@ -34,6 +34,8 @@ pub struct Ceiling {
     pub amount: i64,
     pub limit: Option<i64>,
     pub enforced: bool,
+    /// Used at once, while the rest is held.
+    pub booked: bool,
 }
 
 pub type Parts = BTreeMap<&'static str, i64>;
@@ -102,12 +104,13 @@ impl Model {
             let known = &self.entries[index];
             return format!("{}: {}", if known.opened_by == print { "replayed" } else { "id reused" }, word(known.state));
         }
-        let (parts, told) = match self.judge(who, want) {
+        let (parts, booked, told) = match self.judge(who, want) {
             Ok(granted) => granted,
             Err(told) => return told,
         };
         if !dry {
             self.change_made();
+            assert!(booked.is_empty(), "nothing came before an opening");
             let (held, used) = if state == State::Held { (parts, Parts::new()) } else { (Parts::new(), parts) };
             self.entries.push(Entry {
                 who,
@@ -155,8 +158,15 @@ impl Model {
             let judged = self.judge(who, &want);
             self.entries[index].held = before.held.clone();
             match judged {
-                Ok((parts, said)) if to == State::Held => (entry.held, told) = (parts, said),
-                Ok((parts, said)) => (entry.used, told) = (parts, said),
+                Ok((parts, booked, said)) if to == State::Held => {
+                    (entry.held, told) = (parts, said);
+                    add(&mut entry.used, &booked);
+                }
+                Ok((parts, booked, said)) => {
+                    told = said;
+                    add(&mut entry.used, &parts);
+                    add(&mut entry.used, &booked);
+                }
                 Err(said) => return said,
             }
         }
@@ -198,9 +208,9 @@ impl Model {
         }
     }
 
-    /// What each account would give, and how that is told; or why not.
-    fn judge(&self, who: &str, want: &Want) -> Result<(Parts, String), String> {
-        let mut parts = Parts::new();
+    /// What each account would give and has given, and how that is told; or why not.
+    fn judge(&self, who: &str, want: &Want) -> Result<(Parts, Parts, String), String> {
+        let (mut parts, mut booked) = (Parts::new(), Parts::new());
         let in_use = |name: &'static str, parts: &Parts| {
             let (reserved, committed) = self.balance(who, name);
             reserved + committed + parts.get(name).copied().unwrap_or_default()
@@ -221,23 +231,31 @@ impl Model {
         }
         let (mut reached, mut warned) = (String::new(), String::new());
         for (index, ceiling) in want.ceilings.iter().enumerate().filter(|(_, ceiling)| ceiling.amount > 0) {
-            let exceeded = ceiling.limit.is_some_and(|limit| in_use(ceiling.name, &parts) + ceiling.amount > limit);
+            let before = in_use(ceiling.name, &parts) + booked.get(ceiling.name).copied().unwrap_or_default();
+            let exceeded = ceiling.limit.is_some_and(|limit| before + ceiling.amount > limit);
             let list = if ceiling.enforced { &mut reached } else { &mut warned };
             if exceeded {
                 *list = format!("{list} {index}");
             }
             if !(exceeded && ceiling.enforced) {
-                *parts.entry(ceiling.name).or_default() += ceiling.amount;
+                let side = if ceiling.booked { &mut booked } else { &mut parts };
+                *side.entry(ceiling.name).or_default() += ceiling.amount;
             }
         }
         parts.retain(|_, amount| *amount > 0);
         match (missing > 0, reached.as_str()) {
-            (false, "") if warned.is_empty() => Ok((parts, "done".to_owned())),
-            (false, "") => Ok((parts, format!("done, warned{warned}"))),
+            (false, "") if warned.is_empty() => Ok((parts, booked, "done".to_owned())),
+            (false, "") => Ok((parts, booked, format!("done, warned{warned}"))),
             (true, "") => Err("denied: short".to_owned()),
             (false, caps) => Err(format!("denied: caps{caps}")),
             (true, caps) => Err(format!("denied: short, caps{caps}")),
         }
+    }
+}
+
+fn add(all: &mut Parts, more: &Parts) {
+    for (name, amount) in more {
+        *all.entry(name).or_default() += amount;
     }
 }
 

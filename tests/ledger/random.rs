@@ -45,6 +45,8 @@ enum Op {
     Resize {
         key: Key,
         size: Size,
+        /// Of the attempt that is over.
+        cost: i64,
         ttl: i64,
     },
     Extend {
@@ -94,7 +96,7 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (keys(), sizes()).prop_map(|(key, size)| Op::Record { key, size }),
         4 => (keys(), sizes()).prop_map(|(key, size)| Op::Commit { key, size }),
         2 => (keys(), 0_i64..9).prop_map(|(key, cost)| Op::Release { key, cost }),
-        2 => (keys(), sizes(), 1_i64..60).prop_map(|(key, size, ttl)| Op::Resize { key, size, ttl }),
+        2 => (keys(), sizes(), 0_i64..9, 1_i64..60).prop_map(|(key, size, cost, ttl)| Op::Resize { key, size, cost, ttl }),
         2 => (keys(), 1_i64..60).prop_map(|(key, ttl)| Op::Extend { key, ttl }),
         1 => (prop::sample::select(&SUBJECTS[..]), any::<bool>()).prop_map(|(who, stale)| Op::Document { who, stale }),
         3 => prop_oneof![9 => 1_i64..30, 1 => Just(25 * 60)].prop_map(Op::Wait),
@@ -112,8 +114,8 @@ impl Size {
         let carrying = Payer { carry: Some(("a", 30, 6)), ..feb };
         let little = Payer { at_most: Some(2), ..a };
         let orders = [vec![a, b, feb], vec![a], vec![little, b, a], vec![b, carrying], vec![a, carrying], vec![b], Vec::new()];
-        let spend = Ceiling { name: "cap", amount: self.cost, limit: Some(60), enforced: self.enforced };
-        let flight = Ceiling { name: "flight", amount: 1, limit: Some(4), enforced: true };
+        let spend = Ceiling { name: "cap", amount: self.cost, limit: Some(60), enforced: self.enforced, booked: false };
+        let flight = Ceiling { name: "flight", amount: 1, limit: Some(4), enforced: true, booked: false };
         Want { units: self.units, sources: orders[self.order].clone(), whole: self.whole, overage: false, ceilings: vec![flight, spend] }
     }
 
@@ -124,7 +126,7 @@ impl Size {
 }
 
 fn booked(cost: i64) -> Ceiling {
-    Ceiling { name: "cap", amount: cost, limit: None, enforced: false }
+    Ceiling { name: "cap", amount: cost, limit: None, enforced: false, booked: false }
 }
 
 /// The model's words in the ledger's.
@@ -140,6 +142,7 @@ fn translated(want: &Want) -> Take {
         amount: micros(ceiling.amount),
         limit: ceiling.limit.map(micros),
         enforced: ceiling.enforced,
+        booked: ceiling.booked,
         lapses: None,
     };
     Take {
@@ -182,8 +185,9 @@ impl Both {
                 let said = self.settle(*key, print, State::Released, |row| release(&subject(key.0), row, print, translated(&want).caps));
                 (said, self.model.change(*key, print, Some(&want), State::Released, minutes(0)))
             }
-            Op::Resize { key, size, ttl } => {
-                let want = size.want();
+            Op::Resize { key, size, cost, ttl } => {
+                let mut want = size.want();
+                want.ceilings.insert(0, Ceiling { booked: true, ..booked(*cost) });
                 let request = |row: &Row| resize(&subject(key.0), row, print, translated(&want), minutes(*ttl));
                 let said = self.settle(*key, print, State::Held, request);
                 (said, self.model.change(*key, print, Some(&want), State::Held, minutes(*ttl)))

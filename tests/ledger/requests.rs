@@ -71,7 +71,7 @@ pub fn source(name: &str, limit: i64) -> Source {
 }
 
 pub fn cap(name: &str, amount: i64, limit: Option<i64>) -> CapLeg {
-    CapLeg { account: account(name), amount: micros(amount), limit: limit.map(micros), enforced: true, lapses: None }
+    CapLeg { account: account(name), amount: micros(amount), limit: limit.map(micros), enforced: true, booked: false, lapses: None }
 }
 
 pub fn take(units: i64, sources: Vec<Source>, caps: Vec<CapLeg>) -> Take {
@@ -88,6 +88,7 @@ pub fn detail() -> Arc<Detail> {
         catalog: CatalogVersion::new("1").expect("an id"),
         judged_at: start(),
         planned_target: None,
+        fallbacks: Vec::new(),
         work: Work::default(),
         attempts: Vec::new(),
         labels: Labels::new(),

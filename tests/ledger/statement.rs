@@ -6,7 +6,7 @@
 //! commit r1 7                   -> repeated: committed                  the same line is the same request
 //! ```
 //! Sources: `a:10` a limit, `a:*` none, `a:10<=3` at most 3, `feb:10+jan:10!4` raised by up to 4 that jan's 10 left.
-//! Caps: `cap:100=3` enforced, `cap:100~3` told, `cap:*=3` booked; `@90m` lapses then. A line without `->` is not checked.
+//! Caps: `cap:100=3` enforced, `cap:100~3` told, `cap:*=3` settled, `cap:*+3` of an attempt that is over; `@90m` lapses then. A line without `->` is not checked.
 
 use std::collections::HashMap;
 
@@ -188,16 +188,17 @@ fn unseen(id: &ReservationId) -> Row {
 
 fn parse_cap(text: &str) -> CapLeg {
     let (text, lapses) = text.split_once('@').map_or((text, None), |(text, span)| (text, Some(start() + duration(span))));
-    let (own, counted, enforced) = match (text.split_once('='), text.split_once('~')) {
-        (Some((own, counted)), _) => (own, counted, true),
-        (None, Some((own, counted))) => (own, counted, false),
-        (None, None) => panic!("a cap counts an amount: {text}"),
+    let (own, counted, enforced, booked) = match (text.split_once('='), text.split_once('~'), text.split_once('+')) {
+        (Some((own, counted)), _, _) => (own, counted, true, false),
+        (None, Some((own, counted)), _) => (own, counted, false, false),
+        (None, None, Some((own, counted))) => (own, counted, false, true),
+        (None, None, None) => panic!("a cap counts an amount: {text}"),
     };
     let (name, limit) = named(own);
     let key = account(name);
     assert!(!key.kind().pays(), "a cap is named `cap..` or `flight..`");
     assert!(key.kind() == AccountKind::LevelCap || !name.starts_with("flight"));
-    CapLeg { account: key, amount: amount(counted), limit, enforced, lapses }
+    CapLeg { account: key, amount: amount(counted), limit, enforced, booked, lapses }
 }
 
 fn named(text: &str) -> (&str, Option<Micros>) {

@@ -303,6 +303,7 @@ pub fn commit(name: &str, id: &str, count: Option<u32>) -> SettleCommand {
         ending: Ending::Commit { delivered: count.map(work) },
         billing: Billing::default(),
         fingerprint: fingerprint(&format!("commit {name} {id} {count:?}")),
+        trace: None,
     }
 }
 
@@ -311,6 +312,7 @@ pub fn release(name: &str, id: &str, outcome: Outcome, billing: Billing) -> Sett
         subject: subject(name),
         id: ReservationId::new(id).unwrap(),
         fingerprint: fingerprint(&format!("release {name} {id} {outcome:?} {billing:?}")),
+        trace: None,
         ending: Ending::Release { outcome, note: "".into() },
         billing,
     }
@@ -329,6 +331,7 @@ pub fn usage(name: &str, id: &str, count: u32) -> RecordCommand {
         outcome: Outcome::Accepted,
         labels: Labels::new(),
         fingerprint: fingerprint(&format!("usage {name} {id} {count}")),
+        trace: None,
     }
 }
 

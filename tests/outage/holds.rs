@@ -247,7 +247,8 @@ async fn to_try_a_request_first_and_to_extend_what_is_not_booked_is_refused() {
     assert_away(bench.reserve(ReserveCommand { validate_only: true, ..images("acme", "try", 1) }).await);
     let row = bench.held("acme", "r", 1).await.outcome.unwrap().row;
     bench.store.set(Weather::Fair);
-    let extend = ExtendCommand { subject: acme.clone(), id: row.id.clone(), ttl: None, fingerprint: fingerprint("extend") };
+    let extend =
+        ExtendCommand { subject: acme.clone(), id: row.id.clone(), ttl: None, outcome_unknown: false, fingerprint: fingerprint("extend") };
     assert_away(bench.service.extend(extend).await);
     // The store does not know it yet, the sidecar does.
     assert_eq!(bench.service.reservation(acme, &row.id).await.unwrap().row, row);

@@ -203,7 +203,13 @@ async fn an_extend_while_the_store_is_away_is_refused_and_a_read_tells_what_is_k
     let bench = Bench::new().await;
     let acme = bench.customer("acme", "shut").await;
     let held = bench.held("acme", "r", 3).await.outcome.unwrap();
-    let extend = || ExtendCommand { subject: acme.clone(), id: held.row.id.clone(), ttl: None, fingerprint: fingerprint("extend") };
+    let extend = || ExtendCommand {
+        subject: acme.clone(),
+        id: held.row.id.clone(),
+        ttl: None,
+        outcome_unknown: false,
+        fingerprint: fingerprint("extend"),
+    };
     bench.store.set(Weather::Away);
     assert_away(bench.service.extend(extend()).await);
     assert_away(bench.service.reservation(acme.clone(), &held.row.id).await);

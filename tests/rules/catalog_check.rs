@@ -105,7 +105,7 @@ fn what_a_file_says_is_what_the_catalog_holds() {
     let hollywood = &film.plans["hollywood"].terms[0];
     assert_eq!(hollywood.burn_order, BurnOrder(vec![SourceKind::Allowance, SourceKind::AddOn, SourceKind::Grant]));
     assert_eq!(hollywood.allowances[0].rollover.unwrap().cap.to_string(), "500");
-    assert_eq!((hollywood.failover.attempts_max, hollywood.features.tiers.clone()), (Some(4), None));
+    assert_eq!((hollywood.failover.plan.attempts_max, hollywood.features.tiers.clone()), (Some(4), None));
     assert!(
         matches!(&film.actions["video.generate"].charge, Charging::Metered { rules, .. } if matches!(&rules[2].per, Per::Measure(m) if m.as_str() == "seconds"))
     );
@@ -324,7 +324,7 @@ fn plans_are_ranked_dated_and_consistent() {
         after("prices:", "  pro: {rank: 2, burn_order: [grant, allowance], failover: {max_attempts: 0}}\nprices:"),
         "c.yaml:14:18: plans.pro.burn_order: must name each of `allowance`, `add_on` and `grant` once\n  \
          hint: such as `[allowance, add_on, grant]`\n\
-         c.yaml:14:75: plans.pro.failover.max_attempts: must be at least 1: the first attempt counts"
+         c.yaml:14:75: plans.pro.failover.max_attempts: must be 1 to 32: the first attempt counts"
     );
 }
 

@@ -5,6 +5,26 @@ use genquota::domain::work::Work;
 
 use crate::bench::{example, item, outputs, price, seconds};
 
+/// A book that says more than the examples: by action, from a day on, and as fine as a price can be.
+const BOOK: &str = "\
+catalog: genquota/v1
+meters: {credits: {}}
+actions:
+  image.generate: {meter: credits, measures: pixels, rules: [{per: output, rate: 1}]}
+  image.edit: {meter: credits, rules: [{per: output, rate: 1}]}
+unpriced: {hold: 0.05}
+prices:
+  - {provider: fal, model: flux, tier: basic, components: [{per: output, price: 0.06, when: {action: image.edit}}, {per: output, price: 0.04}]}
+  - {provider: fal, model: later, tier: basic, from: 2026-03-01, components: [{per: output, price: 0.02}]}
+  - {provider: azure, model: mini, tier: basic, components: [{per: pixels, price: 0.0000000020751953125}]}
+";
+
+fn in_book(action: &str, at: &str, work: &Work, when: &str) -> (String, CostBasis) {
+    let book = genquota::catalog::parse("book.yaml", BOOK).unwrap_or_else(|problems| panic!("{problems}"));
+    let priced = price(&book, action, at, work, when).unwrap();
+    (priced.cost.to_string(), priced.basis)
+}
+
 const NOW: &str = "2026-04-01T12:00:00Z";
 
 fn cost(action: &str, at: &str, work: &Work, when: &str) -> (String, CostBasis) {
@@ -91,4 +111,24 @@ fn each_attempt_is_priced_at_the_target_that_ran_it() {
     assert_eq!(sum.to_string(), "0.12");
     // The same work on another target costs what that one charges.
     assert_eq!(price(&film, "image.generate", "openai/gpt-image-1", &outputs(1), NOW).unwrap().cost.to_string(), "0.042");
+}
+
+#[test]
+fn a_price_can_be_that_of_an_action() {
+    assert_eq!(in_book("image.generate", "fal/flux", &outputs(2), NOW), priced("0.08"));
+    assert_eq!(in_book("image.edit", "fal/flux", &outputs(2), NOW), priced("0.12"));
+}
+
+#[test]
+fn before_its_first_price_a_target_has_none_and_the_default_is_held_once() {
+    let held = ("0.05".to_owned(), CostBasis::Estimated);
+    assert_eq!(in_book("image.generate", "fal/later", &outputs(4), "2026-02-28T23:59:59Z"), held);
+    assert_eq!(in_book("image.generate", "fal/later", &outputs(4), "2026-03-01T00:00:00Z"), priced("0.08"));
+}
+
+#[test]
+fn a_price_per_pixel_is_exact_to_its_last_digit() {
+    let image = Work { items: vec![item(2, &[("pixels", "1048576")], &[])] };
+    // 1024 times 1024 pixels at 0.0000000020751953125 are 0.002176, to the digit: twice that is 0.004352.
+    assert_eq!(in_book("image.generate", "azure/mini", &image, NOW), priced("0.004352"));
 }

@@ -1,5 +1,6 @@
 //! One subject as gateways and billing systems see it.
 
+use genquota::proto::v1::cost_service_client::CostServiceClient;
 use genquota::proto::v1::quota_service_client::QuotaServiceClient;
 use genquota::proto::v1::subject_service_client::SubjectServiceClient;
 use genquota::proto::v1::{self, reserve_response};
@@ -91,6 +92,51 @@ impl Caller {
             v1::ReleaseRequest { subject: self.subject.clone(), reservation_id: id.to_owned(), ..v1::ReleaseRequest::default() };
         with(&mut request);
         Ok(self.quota().release(request).await?.into_inner())
+    }
+
+    pub async fn retry(&self, id: &str, attempt: i32, with: impl FnOnce(&mut v1::RetryRequest)) -> Result<v1::RetryResponse, Status> {
+        let mut request =
+            v1::RetryRequest { subject: self.subject.clone(), reservation_id: id.to_owned(), attempt, ..v1::RetryRequest::default() };
+        with(&mut request);
+        Ok(self.quota().retry(request).await?.into_inner())
+    }
+
+    /// A retry that must be granted: the reservation, and the event of the attempt that was closed.
+    pub async fn retried(&self, id: &str, attempt: i32, with: impl FnOnce(&mut v1::RetryRequest)) -> (v1::Reservation, v1::CostEvent) {
+        let mut answer = self.retry(id, attempt, with).await.unwrap();
+        match answer.outcome {
+            Some(v1::retry_response::Outcome::Reservation(reservation)) => (reservation, answer.events.remove(0)),
+            other => panic!("granted: {other:?}"),
+        }
+    }
+
+    /// A retry that must be denied.
+    pub async fn not_retried(&self, id: &str, attempt: i32, with: impl FnOnce(&mut v1::RetryRequest)) -> v1::Denial {
+        match self.retry(id, attempt, with).await.unwrap().outcome {
+            Some(v1::retry_response::Outcome::Denial(denial)) => denial,
+            other => panic!("denied: {other:?}"),
+        }
+    }
+
+    /// Holds on, not knowing how the attempt ended.
+    pub async fn extend_unknown(&self, id: &str) -> v1::Reservation {
+        let request = v1::ExtendRequest {
+            subject: self.subject.clone(),
+            reservation_id: id.to_owned(),
+            outcome_unknown: true,
+            ..v1::ExtendRequest::default()
+        };
+        self.quota().extend(request).await.unwrap().into_inner().reservation.unwrap()
+    }
+
+    pub async fn summary(&self, with: impl FnOnce(&mut v1::SummarizeCostsRequest)) -> Result<Vec<v1::CostRow>, Status> {
+        let mut request = v1::SummarizeCostsRequest::default();
+        with(&mut request);
+        Ok(self.costs().summarize_costs(request).await?.into_inner().rows)
+    }
+
+    pub fn costs(&self) -> CostServiceClient<Channel> {
+        CostServiceClient::new(self.channel.clone())
     }
 
     pub async fn extend(&self, id: &str, ttl: Option<i64>) -> Result<v1::Reservation, Status> {

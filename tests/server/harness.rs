@@ -134,6 +134,14 @@ impl Setup {
         self.serve(app, clock).await
     }
 
+    /// On a store that goes by the server's own clock.
+    pub async fn start_by_clock(&self, store: impl AsyncFnOnce(Arc<TestClock>) -> Arc<dyn Store>) -> Server {
+        let clock = self.clock();
+        let store = store(clock.clone()).await;
+        let app = App::build_on(self.config(), clock.clone(), store).await.unwrap();
+        self.serve(app, clock).await
+    }
+
     fn clock(&self) -> Arc<TestClock> {
         Arc::new(TestClock { clock: ManualClock::at(self.now), reads: AtomicU64::new(0) })
     }

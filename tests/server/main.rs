@@ -6,8 +6,11 @@ mod ask;
 mod caller;
 mod catalogs;
 mod harness;
+#[path = "../lab/mod.rs"]
+mod lab;
 
 mod caps;
+mod costs;
 mod errors;
 mod lifecycle;
 mod plans;

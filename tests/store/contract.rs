@@ -98,7 +98,7 @@ pub async fn a_transaction_judged_for_another_period_is_stale(bench: Bench) {
 pub async fn a_denial_lists_everything_that_stands_against_it_and_changes_nothing(bench: Bench) {
     let store = &*bench.store;
     let mut hold = take(11, 10);
-    hold.caps = vec![cap("open", 5), cap("shut", 0), CapLeg { enforced: false, ..cap("told", 0) }];
+    hold.caps = vec![cap("open", 5), cap("shut", 0), CapLeg { enforced: false, booked: false, ..cap("told", 0) }];
     let answer = store.execute(reserve("s", "r", hold.clone()), Urgency::Reserve).await.unwrap();
     let accounts = vec![Account::default(); 4];
     assert_eq!(answer, Answer::Denied(Denied { short: true, caps_reached: vec![1], accounts, now: start() }));
@@ -146,7 +146,11 @@ pub async fn a_deadline_that_has_passed_gives_the_hold_back(bench: Bench) {
 /// What was let pass while the store was away is booked like this: always, and for what no source can pay on the overage account.
 pub async fn an_outage_s_hold_is_booked_into_overage_where_nothing_pays_and_settles_from_there(bench: Bench) {
     let store = &*bench.store;
-    let booked = Take { overage: Some(overage()), caps: vec![CapLeg { limit: None, enforced: false, ..cap("hourly", 0) }], ..take(13, 10) };
+    let booked = Take {
+        overage: Some(overage()),
+        caps: vec![CapLeg { limit: None, enforced: false, booked: false, ..cap("hourly", 0) }],
+        ..take(13, 10)
+    };
     let held = row(store.execute(reserve("s", "r", booked), Urgency::Settle).await.unwrap());
     let legs: Vec<_> = held.legs.iter().map(|leg| (leg.account.clone(), leg.held.get())).collect();
     assert_eq!(legs, [(allowance(), 10), (overage(), 3), (cap("hourly", 0).account, 1)]);

@@ -23,8 +23,10 @@ pub const OPTIONS: Options = Options {
     queue_capacity: 4096,
     retention: RETENTION,
     event_retention: SignedDuration::from_hours(48),
+    cost_retention: SignedDuration::from_hours(72),
     events_max: 1_000_000,
     observer: None,
+    batches: None,
 };
 pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 
@@ -55,7 +57,7 @@ pub fn overage() -> AccountKey {
 pub fn cap(name: &str, limit: i64) -> CapLeg {
     let account = AccountKey::cap(AccountKind::FlowCap, &CapId::new(name).unwrap(), Some(start()), std::iter::empty());
     let lapses = start().checked_add(SignedDuration::from_hours(1)).unwrap();
-    CapLeg { account, amount: micros(1), limit: Some(micros(limit)), enforced: true, lapses: Some(lapses) }
+    CapLeg { account, amount: micros(1), limit: Some(micros(limit)), enforced: true, booked: false, lapses: Some(lapses) }
 }
 
 /// Different payloads have different fingerprints.
@@ -70,6 +72,7 @@ pub fn detail(now: Timestamp) -> Arc<Detail> {
         target: None,
         tier: None,
         outcome: None,
+        outcome_unknown: false,
         units: Micros::ZERO,
         cost: Micros::ZERO,
         planned_cost: Some(Micros::ZERO),
@@ -77,8 +80,11 @@ pub fn detail(now: Timestamp) -> Arc<Detail> {
         price_from: None,
         start_time: now,
         end_time: None,
+        asked: None,
         delivered: None,
         billed: None,
+        closed_by: None,
+        trace: None,
     };
     Arc::new(Detail {
         user: None,
@@ -89,6 +95,7 @@ pub fn detail(now: Timestamp) -> Arc<Detail> {
         catalog: CatalogVersion::new("v1").unwrap(),
         judged_at: now,
         planned_target: None,
+        fallbacks: Vec::new(),
         work: Work { items: vec![Item { count: 1, measures: BTreeMap::new(), attributes: BTreeMap::new() }] },
         attempts: vec![attempt],
         labels: Labels::new(),

@@ -16,6 +16,7 @@ fn entry(of: &str, id: &str, payload: u8) -> Entry {
         ending: Ending::Commit { delivered: None },
         billing: Billing::default(),
         fingerprint: fingerprint(payload),
+        trace: None,
         row: None,
     };
     Entry { subject: subject(of), accept_time: start(), command: Command::Settlement(settlement) }

@@ -10,16 +10,16 @@ use std::time::Duration;
 use fastrand::Rng;
 use genquota::clock::{Clock, ManualClock};
 use genquota::domain::event::CostEvent;
-use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, ReservationId, SubjectId, Target, TierId};
+use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, ReservationId, SubjectId, Target, TierId, UserId};
 use genquota::domain::ledger::{
     AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, EventKind, Expected, Ledger, Movement, Next, Row, Side, Source, State, Step,
     Take, Transaction,
 };
 use genquota::domain::reservation::{Detail, Outcome};
 use genquota::domain::subject::Document;
-use genquota::domain::summary::{Tally, TallyKey};
+use genquota::domain::summary::{CostSum, Tally};
 use genquota::store::redis::{Options, RedisStore, Time};
-use genquota::store::{Store, Urgency};
+use genquota::store::{CostsOf, Store, Urgency};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -126,7 +126,8 @@ impl Twins {
             None => Expected::Absent,
         };
         let held = row.is_some_and(|row| row.state == State::Held);
-        let (state, event, into) = match self.random.u32(..10) {
+        let (state, event, into) = match self.random.u32(..12) {
+            10.. => (State::Held, EventKind::Retried, Side::Reserved),
             0..4 => (State::Held, EventKind::Reserved, Side::Reserved),
             4..7 => (State::Committed, EventKind::Committed, Side::Committed),
             7 => (State::Committed, EventKind::Recorded, Side::Committed),
@@ -135,7 +136,7 @@ impl Twins {
         };
         let movement = if event == EventKind::Extended && held { Movement::Keep } else { Movement::Move { take: self.take(row), into } };
         let ttl = (state == State::Held).then(|| SignedDuration::from_secs(self.random.i64(1..900)));
-        let detail = self.detail(state);
+        let detail = self.detail(state, event);
         Step { id, fingerprint: print, expected, movement, next: Next { state, ttl, detail, event } }
     }
 
@@ -178,11 +179,12 @@ impl Twins {
             amount: micros(self.random.i64(0..4)),
             limit: (self.random.u32(..4) > 0).then(|| micros(self.random.i64(0..30))),
             enforced: self.random.bool(),
+            booked: self.random.u32(..4) == 0,
             lapses: window.map(|window| window + SignedDuration::from_secs(1800 + 600 * self.random.i64(0..2))),
         }
     }
 
-    fn detail(&mut self, state: State) -> Arc<Detail> {
+    fn detail(&mut self, state: State, event: EventKind) -> Arc<Detail> {
         let mut detail = (*detail(start())).clone();
         let target = |name| Target { provider: ProviderId::new("acme").unwrap(), model: ModelId::new(name).unwrap() };
         detail.planned_target = Some(target("fast"));
@@ -195,6 +197,15 @@ impl Twins {
             attempt.outcome = Some(if state == State::Committed { Outcome::Accepted } else { Outcome::Failed });
             attempt.units = micros(self.random.i64(0..50));
             attempt.delivered = (state == State::Committed).then(|| detail.work.clone());
+        }
+        detail.user = self.random.bool().then(|| UserId::new("ann").unwrap());
+        // Where there are two, a retry has closed the first.
+        if event == EventKind::Retried || self.random.u32(..4) == 0 {
+            let mut closed = detail.attempts[0].clone();
+            closed.outcome = Some(Outcome::Rejected);
+            closed.target = Some(target(if self.random.bool() { "fast" } else { "fine" }));
+            detail.attempts.insert(0, closed);
+            detail.attempts[1].number = 2;
         }
         Arc::new(detail)
     }
@@ -218,7 +229,7 @@ impl Twins {
             self.compare_fields(subject, accounts.len() + rows.len());
         }
         self.compare_events();
-        self.compare_sums();
+        self.compare_sums().await;
     }
 
     /// Nothing is kept that the ledger has not.
@@ -244,6 +255,7 @@ impl Twins {
             .map(|event| {
                 let kind = match event.kind {
                     EventKind::Reserved => 'r',
+                    EventKind::Retried => 't',
                     EventKind::Extended => 'x',
                     EventKind::Committed => 'c',
                     EventKind::Released => 'l',
@@ -262,29 +274,20 @@ impl Twins {
         }
     }
 
-    /// The sums by provider, model and tier are those of the events.
-    fn compare_sums(&self) {
-        let mut expected = BTreeMap::<String, [i64; 7]>::new();
-        for event in &self.changes.events {
-            let ended = event.row.as_ref().filter(|_| event.kind != EventKind::SubjectChanged);
-            let Some(event) = ended.and_then(|row| CostEvent::of_row(&event.subject, row)) else { continue };
-            let Tally { generations, attempts, outputs, failovers, units, cost, cost_shift_micros } =
-                Tally::of(event.detail(), &event.attempt);
-            let counts = [generations, attempts, outputs, failovers].map(|count| i64::try_from(count).unwrap());
-            let all = [counts[0], counts[1], counts[2], counts[3], units.get(), cost.get(), cost_shift_micros];
-            let sums = expected.entry(TallyKey::of(event.detail(), &event.attempt).to_string()).or_default();
-            for (sum, one) in sums.iter_mut().zip(all) {
-                *sum += one;
-            }
+    /// The sums of each hour, of everybody and of each subject, are those of the events; and the index names who has some.
+    async fn compare_sums(&self) {
+        let mut expected = BTreeMap::<(i64, String), Tally>::new();
+        for sum in self.changes.events.iter().filter_map(CostEvent::of).flat_map(|event| CostSum::of_event(&event)) {
+            let known = expected.entry((sum.hour, sum.key.to_string())).or_default();
+            *known = known.checked_add(sum.tally).unwrap();
         }
-        let mut found = BTreeMap::<String, [i64; 7]>::new();
-        for key in self.lines(&["KEYS", "{gqtwin:0}costs:*"]) {
-            let all = self.lines(&["HGETALL", &key]);
-            for pair in all.chunks(2) {
-                let sums = found.entry(pair[0].clone()).or_default();
-                for (sum, one) in sums.iter_mut().zip(pair[1].split(' ')) {
-                    *sum += one.parse::<i64>().unwrap();
-                }
+        let hours = expected.keys().map(|(hour, _)| *hour);
+        let hours = hours.clone().min().unwrap()..hours.max().unwrap() + 1;
+        let mut found = BTreeMap::<(i64, String), Tally>::new();
+        for of in [CostsOf::Everybody, CostsOf::EachSubject] {
+            for sum in self.store.costs(hours.clone(), of).await.unwrap() {
+                let known = found.entry((sum.hour, sum.key.to_string())).or_default();
+                *known = known.checked_add(sum.tally).unwrap();
             }
         }
         assert_eq!(found, expected);

@@ -53,7 +53,7 @@ async fn a_file_that_was_changed_is_refused() {
         with(&|lines| lines[line - 1] = lines[line - 1].replacen(from, to, 1))
     };
     let told = [
-        (changed(1, "\"format\":1", "\"format\":2"), "format 2"),
+        (changed(1, "\"format\":2", "\"format\":3"), "format 3"),
         (changed(1, "\"instance\":\"moved\"", "\"instance\":\"other\""), "--instance other"),
         (changed(1, "\"header\"", "\"head\""), "line 1: no header"),
         (changed(2, "\"text\"", "\"texts\""), "line 2: "),

@@ -6,21 +6,26 @@ use super::Checker;
 use super::condition::{Attributes, CAP_KEYS, Scope};
 use super::known::{Kind, suggest};
 use crate::catalog::raw::{
-    Amount, Number, RawAddOn, RawAllowance, RawCap, RawCapMode, RawCapOf, RawEvery, RawFailover, RawFeatures, RawOnStoreOutage, RawPer,
-    RawPlan, RawPool, RawProration, RawSource, RawTerms, RawWindow,
+    Amount, Number, RawAddOn, RawAllowance, RawCap, RawCapMode, RawCapOf, RawEvery, RawFailover, RawFailoverPolicy, RawFeatures,
+    RawOnStoreOutage, RawPer, RawPlan, RawPool, RawProration, RawSource, RawTerms, RawWindow,
 };
 use crate::domain::amount::{MICROS_PER_UNIT, Micros};
 use crate::domain::cap::{Cap, CapMode, CapOf, Dimension};
+use crate::domain::failover::ATTEMPTS_MAX;
 use crate::domain::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, IdError, LABEL_KEY_BYTES_MAX, MeasureId, PlanId, TierId};
 use crate::domain::period::{Cadence, Window};
 use crate::domain::plan::{
-    AddOn, Allowance, AllowancePer, BurnOrder, Failover, Features, Issue, OnStoreOutage, Plan, PlanPrice, Proration, Rollover, SourceKind,
-    Terms,
+    AddOn, Allowance, AllowancePer, BurnOrder, Failover, FailoverPolicy, Features, Issue, OnStoreOutage, Plan, PlanPrice, Proration,
+    Rollover, SourceKind, Terms,
 };
 use crate::yaml::{At, Entries, OneOrMany, Placed, nearest};
 
 const UNLIMITED: &str = "unlimited";
 const LABEL_PREFIX: &str = "label:";
+
+/// Attempts, cost ratio, cost and tiers, as they stand in the file.
+type RawBounds<'r> =
+    (Option<&'r Placed<u32>>, Option<&'r Placed<Number>>, Option<&'r Placed<Number>>, Option<&'r OneOrMany<Placed<String>>>);
 
 /// What must be unique or alike over all plans.
 #[derive(Default)]
@@ -123,7 +128,7 @@ impl Checker<'_> {
             add_ons,
             burn_order: raw.burn_order.as_ref().map_or_else(BurnOrder::default, |order| self.burn_order(order)),
             whole: raw.split == Some(false),
-            failover: raw.failover.as_ref().map_or_else(Failover::default, |failover| self.failover(failover)),
+            failover: raw.failover.as_ref().map_or_else(FailoverPolicy::default, |policy| self.failover_policy(policy)),
             proration: match raw.proration {
                 Some(RawProration::Full) => Proration::Full,
                 None | Some(RawProration::Prorated) => Proration::Prorated,
@@ -295,11 +300,31 @@ impl Checker<'_> {
         BurnOrder(order)
     }
 
-    fn failover(&mut self, raw: &RawFailover) -> Failover {
-        if let Some(attempts) = raw.max_attempts.as_ref().filter(|attempts| attempts.value == 0) {
-            self.error(attempts.at, "must be at least 1: the first attempt counts", None);
+    fn failover_policy(&mut self, raw: &RawFailoverPolicy) -> FailoverPolicy {
+        let RawFailoverPolicy { max_attempts, max_cost_ratio, max_cost, tiers, actions } = raw;
+        let plan = self.failover((max_attempts.as_ref(), max_cost_ratio.as_ref(), max_cost.as_ref(), tiers.as_ref()));
+        let mut policy = FailoverPolicy { plan, actions: BTreeMap::new() };
+        for entry in actions.iter().flat_map(Entries::iter) {
+            let id = self.refer_name(Kind::Action, entry.at, &entry.name, ActionId::new);
+            let Some(RawFailover { max_attempts, max_cost_ratio, max_cost, tiers }) = &entry.value else { continue };
+            let own = self.failover((max_attempts.as_ref(), max_cost_ratio.as_ref(), max_cost.as_ref(), tiers.as_ref()));
+            let of_all = policy.plan.clone();
+            let bounds = Failover {
+                attempts_max: own.attempts_max.or(of_all.attempts_max),
+                cost_ratio_max: own.cost_ratio_max.or(of_all.cost_ratio_max),
+                cost_max: own.cost_max.or(of_all.cost_max),
+                tiers: own.tiers.or(of_all.tiers),
+            };
+            policy.actions.extend(id.map(|id| (id, bounds)));
         }
-        let ratio = raw.max_cost_ratio.as_ref().and_then(|ratio| {
+        policy
+    }
+
+    fn failover(&mut self, (max_attempts, max_cost_ratio, max_cost, tiers): RawBounds<'_>) -> Failover {
+        if let Some(attempts) = max_attempts.filter(|attempts| !(1..=ATTEMPTS_MAX).contains(&attempts.value)) {
+            self.error(attempts.at, format!("must be 1 to {ATTEMPTS_MAX}: the first attempt counts"), None);
+        }
+        let ratio = max_cost_ratio.and_then(|ratio| {
             let value = self.decimal(ratio)?;
             if value.is_zero() {
                 self.error(ratio.at, "must be more than zero", None);
@@ -307,10 +332,10 @@ impl Checker<'_> {
             Some(value)
         });
         Failover {
-            attempts_max: raw.max_attempts.as_ref().map(|attempts| attempts.value),
+            attempts_max: max_attempts.map(|attempts| attempts.value),
             cost_ratio_max: ratio,
-            cost_max: raw.max_cost.as_ref().and_then(|cost| self.amount(cost)),
-            tiers: self.set(raw.tiers.as_ref(), Kind::Tier, TierId::new),
+            cost_max: max_cost.and_then(|cost| self.amount(cost)),
+            tiers: self.set(tiers, Kind::Tier, TierId::new),
         }
     }
 

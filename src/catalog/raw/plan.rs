@@ -34,7 +34,7 @@ pub(in crate::catalog) struct RawPlan {
     /// Whether one generation may be paid from several sources. Default: true.
     pub(in crate::catalog) split: Option<bool>,
     /// How far one generation may fail over to other targets. Default: without bounds.
-    pub(in crate::catalog) failover: Option<RawFailover>,
+    pub(in crate::catalog) failover: Option<RawFailoverPolicy>,
     /// What an upgrade gives for the rest of the period. Default: `prorated`.
     pub(in crate::catalog) proration: Option<RawProration>,
     /// What happens while the store gives no answer. Default: `closed`.
@@ -61,7 +61,7 @@ pub(in crate::catalog) struct RawTerms {
     /// Whether one generation may be paid from several sources. Default: true.
     pub(in crate::catalog) split: Option<bool>,
     /// How far one generation may fail over to other targets. Default: without bounds.
-    pub(in crate::catalog) failover: Option<RawFailover>,
+    pub(in crate::catalog) failover: Option<RawFailoverPolicy>,
     /// What an upgrade gives for the rest of the period. Default: `prorated`.
     pub(in crate::catalog) proration: Option<RawProration>,
     /// What happens while the store gives no answer. Default: `closed`.
@@ -203,10 +203,28 @@ pub(in crate::catalog) enum RawSource {
 /// How far one generation may fail over to other targets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "FailoverPolicy")]
+pub(in crate::catalog) struct RawFailoverPolicy {
+    /// Attempts of one generation, the first one counted.
+    #[schemars(range(min = 1, max = 32))]
+    pub(in crate::catalog) max_attempts: Option<Placed<u32>>,
+    /// The cost of an attempt against the cost of the planned target.
+    pub(in crate::catalog) max_cost_ratio: Option<Placed<Number>>,
+    /// The cost of all attempts of one generation.
+    pub(in crate::catalog) max_cost: Option<Placed<Number>>,
+    /// The tiers it may fail over to.
+    pub(in crate::catalog) tiers: Option<OneOrMany<Placed<String>>>,
+    /// Bounds of single actions, by name. What one leaves out holds as it does for all.
+    pub(in crate::catalog) actions: Option<Entries<RawFailover>>,
+}
+
+/// How far a generation of one action may fail over.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 #[schemars(rename = "Failover")]
 pub(in crate::catalog) struct RawFailover {
     /// Attempts of one generation, the first one counted.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 32))]
     pub(in crate::catalog) max_attempts: Option<Placed<u32>>,
     /// The cost of an attempt against the cost of the planned target.
     pub(in crate::catalog) max_cost_ratio: Option<Placed<Number>>,

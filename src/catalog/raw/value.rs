@@ -49,7 +49,7 @@ impl JsonSchema for Number {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A plain decimal such as `0.33`, with or without quotes. It is read exactly, never as a float.",
-            "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,12})?$" }],
+            "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,19})?$" }],
         })
     }
 }

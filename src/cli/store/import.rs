@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::moving::{self, STANDARD, Told};
+use super::moving::{self, STANDARD};
 use crate::cli::exit::{self, Exit};
+use crate::cli::progress::Told;
 use crate::cli::settings::StoreFlags;
 use crate::cli::{Failure, config, connection, output};
 use crate::config::{Config, StoreAddress};
@@ -55,7 +56,7 @@ impl Import {
         if let Some(partitions) = self.redis_partitions {
             loaded.config.redis.partitions = partitions;
         }
-        let Imported { counts, put: Put { written, known, left_out }, header } = connection::run_with(self.import(&loaded.config))?;
+        let Imported { counts, put: Put { written, known }, header } = connection::run_with(self.import(&loaded.config))?;
         let store = &loaded.config.store;
         output::line(&if self.json {
             json!({
@@ -64,13 +65,11 @@ impl Import {
                 "source": header.source,
                 "written": written,
                 "known": known,
-                "leftOut": left_out,
                 "counts": moving::as_json(&counts),
             })
             .to_string()
         } else {
-            let left_out = if left_out == 0 { String::new() } else { format!(", {left_out} sums of costs not kept by this kind of store") };
-            format!("imported into {store}: {written} lines written, {known} already there{left_out}\n{}", moving::in_words(&counts))
+            format!("imported into {store}: {written} lines written, {known} already there\n{}", moving::in_words(&counts))
         })?;
         Ok(exit::DONE)
     }

@@ -51,7 +51,7 @@ pub struct Leg {
     pub account: AccountKey,
     /// What was set aside here. In force while the reservation is held; afterwards a memory.
     pub held: Micros,
-    /// What the settlement used here.
+    /// What was used here: by the settlement, and before it by attempts that were billed and closed.
     pub used: Micros,
 }
 
@@ -95,6 +95,8 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
     Reserved,
+    /// An attempt was closed and the next one opened.
+    Retried,
     Extended,
     Committed,
     Released,

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::account::{Account, AccountKey};
 use super::row::{Event, EventKind, Leg, Row, State};
-use super::take::{Working, with_receipt};
-use super::transaction::{Answer, Done, Expected, Movement, Side, Step, Transaction};
+use super::take::{Working, receipt};
+use super::transaction::{Answer, Done, Expected, Movement, Step, Transaction};
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::subject::Document;
 
@@ -191,10 +191,7 @@ impl Ledger {
                 done.caps_warned = taken.caps_warned;
                 let read_after = |key| if transaction.dry_run { accounts.stored(key) } else { accounts.get(key) };
                 done.accounts = take.keys().map(read_after).collect();
-                match into {
-                    Side::Reserved => taken.legs,
-                    Side::Committed => with_receipt(row, taken.legs),
-                }
+                receipt(row, taken.legs, *into)?
             }
         };
         let row = Arc::new(Row { sequence: self.sequence + 1, ..next_row(row, step, legs, now) });

@@ -101,6 +101,7 @@ impl<'a> Working<'a> {
                 (true, false) => caps_warned.push(index),
                 (false, _) => {}
             }
+            let into = if cap.booked { Side::Committed } else { into };
             self.add(&cap.account, cap.amount, into, cap.lapses)?;
             push_leg(&mut legs, &cap.account, cap.amount, into);
         }
@@ -120,17 +121,24 @@ impl<'a> Working<'a> {
     }
 }
 
-/// The receipt of what was held, with what the settlement used.
-pub(super) fn with_receipt(row: Option<&Row>, used: Vec<Leg>) -> Vec<Leg> {
-    let mut legs: Vec<Leg> =
-        row.map_or_else(Vec::new, |row| row.legs.iter().map(|leg| Leg { used: Micros::ZERO, ..leg.clone() }).collect());
-    for leg in used {
+/// The receipt after a take: what was used before stays; what was held is a memory once it is settled, and gone where a new hold takes its
+/// place.
+pub(super) fn receipt(row: Option<&Row>, taken: Vec<Leg>, into: Side) -> Result<Vec<Leg>, Answer> {
+    let before = row.map_or(&[][..], |row| &row.legs);
+    let mut legs: Vec<Leg> = match into {
+        Side::Reserved => before.iter().filter(|leg| !leg.used.is_zero()).map(|leg| Leg { held: Micros::ZERO, ..leg.clone() }).collect(),
+        Side::Committed => before.to_vec(),
+    };
+    for leg in taken {
         match legs.iter_mut().find(|known| known.account == leg.account) {
-            Some(known) => known.used = leg.used,
+            Some(known) => {
+                known.held = if into == Side::Reserved { leg.held } else { known.held };
+                known.used = known.used.checked_add(leg.used).ok_or_else(|| Answer::AccountFull(leg.account.clone()))?;
+            }
             None => legs.push(leg),
         }
     }
-    legs
+    Ok(legs)
 }
 
 /// Adds to the leg of an account, which may already have given.

@@ -97,6 +97,8 @@ pub struct CapLeg {
     pub limit: Option<Micros>,
     /// Whether to exceed the limit is refused, or only told.
     pub enforced: bool,
+    /// Counts as committed whatever the take adds to: the cost of an attempt that is over, while the next one is held.
+    pub booked: bool,
     pub lapses: Option<Timestamp>,
 }
 
@@ -197,6 +199,6 @@ impl Take {
 impl CapLeg {
     /// A leg that counts and refuses nothing: the answer tells how the account stands.
     pub fn watch(account: AccountKey) -> Self {
-        Self { account, amount: Micros::ZERO, limit: None, enforced: false, lapses: None }
+        Self { account, amount: Micros::ZERO, limit: None, enforced: false, booked: false, lapses: None }
     }
 }

@@ -9,8 +9,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
-use crate::domain::ids::{ActionId, ModelId, ProviderId, SubjectId, TierId};
-use crate::events::Filter;
 use crate::grpc::read::Reader;
 use crate::grpc::{Handlers, status, write};
 use crate::proto::v1;
@@ -19,16 +17,16 @@ use crate::service::{ServiceError, Update, Watch};
 
 /// Messages that wait for the connection: enough to fill it, little enough to be nothing when a peer does not read, below 64 KiB.
 const WAITING_MAX: usize = 32;
-/// Most outcomes that a filter names: there are no more.
-const OUTCOMES_MAX: usize = 7;
 
 /// A stream as the transport takes it.
 pub(super) type Updates = Pin<Box<dyn Stream<Item = Result<v1::WatchCostsResponse, Status>> + Send>>;
 
 impl Handlers {
     pub(super) async fn watch(&self, request: &v1::WatchCostsRequest) -> Result<Updates, Status> {
-        let filter = read_filters(request.filters.as_ref()).map_err(status::of)?;
-        let watch = self.service.watch(&request.cursor, filter).await.map_err(status::of)?;
+        let mut reader = Reader::default();
+        let filters = reader.filters(request.filters.as_ref());
+        let filters = reader.finish(filters).map_err(status::of)?;
+        let watch = self.service.watch(&request.cursor, filters).await.map_err(status::of)?;
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         let (end, ended) = oneshot::channel();
         let (stop, patience) = (self.stop.clone(), self.patience);
@@ -81,28 +79,4 @@ fn message(update: Update) -> (String, v1::WatchCostsResponse) {
         }
     };
     (cursor, v1::WatchCostsResponse { update: Some(update) })
-}
-
-fn read_filters(filters: Option<&v1::CostFilters>) -> Result<Filter, ServiceError> {
-    let Some(filters) = filters else { return Ok(Filter::default()) };
-    let mut reader = Reader::default();
-    let subject = reader.optional_id("filters.subject", &filters.subject, SubjectId::new);
-    let provider = reader.optional_id("filters.provider", &filters.provider, ProviderId::new);
-    let model = reader.optional_id("filters.model", &filters.model, ModelId::new);
-    let tier = reader.optional_id("filters.tier", &filters.tier, TierId::new);
-    let action = reader.optional_id("filters.action", &filters.action, ActionId::new);
-    let outcomes = reader.outcomes("filters.outcomes", &filters.outcomes, OUTCOMES_MAX);
-    let filter = || {
-        Some(Filter {
-            subject: subject?,
-            provider: provider?,
-            model: model?,
-            tier: tier?,
-            action: action?,
-            outcomes: outcomes?,
-            failover_only: filters.failover_only,
-        })
-    };
-    let filter = filter();
-    reader.finish(filter)
 }

@@ -12,11 +12,9 @@ use jiff::Timestamp;
 use super::disk::{Disk, Importing, Kept};
 use super::home::Opener;
 use super::{Directory, Medium, OpenError, Options, can_be_written};
-use crate::domain::event::closed_attempt;
 use crate::domain::ids::SubjectId;
-use crate::domain::ledger::State;
-use crate::domain::summary::{Tally, TallyKey};
-use crate::store::transfer::{CostSum, Extent, Header, Line, Put, Source, SubjectState, Target, TransferError, Writer};
+use crate::domain::summary::CostSum;
+use crate::store::transfer::{Extent, Header, Line, Put, Source, SubjectState, Sums, Target, TransferError, Writer};
 
 /// A database to read from or to fill.
 pub struct EmbeddedArchive {
@@ -25,13 +23,16 @@ pub struct EmbeddedArchive {
     mode: Mode,
 }
 
+/// Every subject and every sum that is there already.
+type Known = (HashMap<SubjectId, SubjectState>, Sums);
+
 /// What is done with the lines of an import.
 enum Mode {
     /// None has begun.
     Idle,
     Fill(Box<Importing>),
     /// Everything must be there already.
-    Compare(HashMap<SubjectId, SubjectState>),
+    Compare(Known),
 }
 
 impl EmbeddedArchive {
@@ -73,36 +74,19 @@ impl EmbeddedArchive {
         subjects
     }
 
-    /// What the events come to by hour: this store keeps no sums.
-    fn costs(&self) -> Result<BTreeMap<(i64, String), CostSum>, TransferError> {
-        let mut sums = BTreeMap::new();
-        self.disk.each_event(|event| {
-            if let Some(row) = event.row.as_ref().filter(|row| row.state != State::Held) {
-                let attempt = closed_attempt(row);
-                let key = TallyKey::of(&row.detail, &attempt);
-                let hour = event.time.as_second().div_euclid(3600);
-                let place = sums.entry((hour, key.as_str().to_owned()));
-                let sum: &mut CostSum = place.or_insert_with(|| CostSum::nothing(hour, key));
-                sum.add(&Tally::of(&row.detail, &attempt))?;
-            }
-            Ok(())
-        })?;
-        Ok(sums)
-    }
-
     fn fill(importing: &Importing, line: &Line) -> Result<Put, TransferError> {
         match line {
             Line::Catalog { version, text } => importing.catalog(version, text)?,
             Line::Subject(subject) => importing.subject(subject)?,
             Line::Event(event) => importing.event(event)?,
-            Line::Costs(_) => return Ok(Put { left_out: 1, ..Put::default() }),
+            Line::Costs(sum) => importing.costs(sum)?,
             Line::Header(_) | Line::Footer(_) => return Ok(Put::default()),
         }
         Ok(Put { written: 1, ..Put::default() })
     }
 
     /// What the store holds instead of a line, if it does not hold exactly that.
-    fn other(&self, subjects: &HashMap<SubjectId, SubjectState>, line: &Line) -> Result<Option<String>, TransferError> {
+    fn other(&self, (subjects, costs): &Known, line: &Line) -> Result<Option<String>, TransferError> {
         Ok(match line {
             Line::Catalog { version, text } => {
                 let same = self.kept.catalogs.get(version) == Some(text);
@@ -116,7 +100,11 @@ impl EmbeddedArchive {
                 let same = self.disk.event(event.sequence)?.as_ref() == Some(event);
                 (!same).then(|| format!("event {}", event.sequence))
             }
-            Line::Costs(_) | Line::Header(_) | Line::Footer(_) => None,
+            Line::Costs(sum) => {
+                let same = costs.get(&(sum.hour, sum.key.clone())) == Some(&sum.tally);
+                (!same).then(|| format!("costs of hour {}", sum.hour))
+            }
+            Line::Header(_) | Line::Footer(_) => None,
         })
     }
 }
@@ -128,7 +116,7 @@ fn of<'m>(subjects: &'m mut BTreeMap<SubjectId, SubjectState>, subject: &Subject
 #[async_trait::async_trait(?Send)]
 impl Source for EmbeddedArchive {
     async fn export(&mut self, writer: &mut Writer<'_>) -> Result<Option<String>, TransferError> {
-        let (subjects, costs) = (self.subjects(), self.costs()?);
+        let (subjects, costs) = (self.subjects(), self.disk.costs()?);
         let lines = self.kept.catalogs.len() + subjects.len() + costs.len();
         let (last_sequence, last_time) = self.kept.position;
         writer.header(Extent {
@@ -145,8 +133,8 @@ impl Source for EmbeddedArchive {
         for subject in subjects.into_values() {
             writer.subject(subject)?;
         }
-        for sum in costs.into_values() {
-            writer.costs(sum)?;
+        for ((hour, key), tally) in costs {
+            writer.costs(CostSum { hour, key, tally })?;
         }
         self.disk.each_event(|event| writer.event(event))?;
         Ok(None)
@@ -164,7 +152,7 @@ impl Target for EmbeddedArchive {
         }
         match self.disk.imported()? {
             Some(known) if known == header.export => {
-                self.mode = Mode::Compare(self.subjects().into_iter().collect());
+                self.mode = Mode::Compare((self.subjects().into_iter().collect(), self.disk.costs()?));
                 Ok(())
             }
             _ => Err(TransferError::NotEmpty { what: format!("{} events have happened to it", position.0) }),
@@ -184,10 +172,8 @@ impl Target for EmbeddedArchive {
                     }
                     let put = Self::fill(importing, line)?;
                     total.written += put.written;
-                    total.left_out += put.left_out;
                 }
-                Mode::Compare(_) if matches!(line, Line::Costs(_)) => total.left_out += 1,
-                Mode::Compare(subjects) => match self.other(subjects, line)? {
+                Mode::Compare(known) => match self.other(known, line)? {
                     Some(what) => return Err(TransferError::Conflict { line: *number, what }),
                     None => total.known += 1,
                 },

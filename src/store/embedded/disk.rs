@@ -12,13 +12,14 @@ use jiff::{SignedDuration, Timestamp};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 pub(super) use self::moving::Importing;
+use super::sums::{self, Sums, TableError, first_hour};
 use super::{OpenError, Options};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{AccountKey, Changes, Event};
 use crate::store::record::{self, Genesis, Position, RecordError};
 
 /// Layout of tables and keys. Raised when a program that knows the old one could misread the new one.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 /// Most outdated events one write deletes beside its own work, so that a backlog never delays a decision for long.
 const TRIMMED_MAX: usize = 512;
 /// The ledger itself is in memory; this only spares reading the pages that the next writes touch.
@@ -69,6 +70,9 @@ pub(super) struct Disk {
     newest: u64,
     event_retention: SignedDuration,
     events_max: u64,
+    cost_retention: SignedDuration,
+    /// Sums of the hours before it are gone.
+    first_hour: i64,
 }
 
 impl Batch {
@@ -87,6 +91,7 @@ impl Disk {
             }
             write.open_table(CATALOGS)?;
             write.open_table(EVENTS)?;
+            sums::create(&write)?;
             let mut meta = write.open_table(META)?;
             meta.insert(GENESIS, record::encode_genesis(genesis).as_slice())?;
             meta.insert(POSITION, record::encode_position((0, Timestamp::MIN)).as_slice())?;
@@ -97,9 +102,11 @@ impl Disk {
     /// Reads everything. Any row that is not as it was written is an error that names it.
     pub(super) fn load(database: Database, options: &Options) -> Result<(Self, Kept), OpenError> {
         let (genesis, kept) = read_all(&database)?;
-        let Options { event_retention, events_max, .. } = *options;
+        let Options { event_retention, events_max, cost_retention, .. } = *options;
         let (oldest, newest) = (kept.oldest, kept.position.0);
-        Ok((Self { database: Arc::new(database), genesis, oldest, newest, event_retention, events_max }, kept))
+        let database = Arc::new(database);
+        let disk = Self { database, genesis, oldest, newest, event_retention, events_max, cost_retention, first_hour: i64::MIN };
+        Ok((disk, kept))
     }
 
     pub(super) fn database(&self) -> Arc<Database> {
@@ -118,7 +125,7 @@ impl Disk {
     }
 
     /// Makes a batch durable, all or nothing, and deletes events that are outdated at `now`. Returns when it is.
-    pub(super) fn write(&mut self, batch: &Batch, position: Position, now: Timestamp) -> Result<(), redb::Error> {
+    pub(super) fn write(&mut self, batch: &Batch, position: Position, now: Timestamp) -> Result<(), TableError> {
         let write = begin(&self.database)?;
         // In this order: what the sweep forgot may have been opened anew since.
         for changes in [&batch.swept, &batch.changes] {
@@ -133,6 +140,12 @@ impl Disk {
         write.open_table(META)?.insert(POSITION, record::encode_position(position).as_slice())?;
         let (newest, _) = position;
         let mut added = batch.swept.events.iter().chain(&batch.changes.events);
+        let sums = Sums::of(added.clone());
+        if !sums.is_empty() {
+            sums.write(&write)?;
+        }
+        let first_hour = first_hour(now, self.cost_retention);
+        let sums_left = first_hour > self.first_hour && sums::trim(&write, first_hour, TRIMMED_MAX)?;
         let oldest = self.oldest.or_else(|| added.next().map(|event| (event.sequence, event.time)));
         let bounds = Bounds {
             horizon: now.checked_sub(self.event_retention).unwrap_or(Timestamp::MIN),
@@ -146,6 +159,9 @@ impl Disk {
         };
         write.commit()?;
         (self.oldest, self.newest) = (oldest, newest);
+        if !sums_left {
+            self.first_hour = self.first_hour.max(first_hour);
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Where the events of the embedded store are read, beside the thread that writes them: in its database, each page in a read transaction
+//! Where the events and sums of the embedded store are read, beside the thread that writes them: in its database, each page in a read transaction
 //! of its own, or in memory where there is no database.
 //!
 //! A reader sees what is durable and nothing else, and holds up no write. The thread opens the shelf when it has loaded a ledger, and shuts
@@ -14,12 +14,14 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::disk::{EVENTS, META, POSITION};
+use super::sums::{self, Sums, first_hour};
 use super::{Options, unavailable};
 use crate::clock::Clock;
 use crate::domain::ledger::Event;
+use crate::domain::summary::CostSum;
 use crate::store::feed::{Ends, Feed, Place, Reading, Standing};
 use crate::store::record::{self, Position};
-use crate::store::{StoreError, feed};
+use crate::store::{CostsOf, HourRange, StoreError, feed};
 
 /// A store of one process never begins another: its numbers go on for ever.
 const GENERATION: u64 = 1;
@@ -40,9 +42,10 @@ enum Books {
     Disk(Arc<Database>),
 }
 
-/// All events there are, in order.
+/// All events there are, in order, and what they came to.
 struct Memory {
     events: VecDeque<Event>,
+    sums: Sums,
     position: Position,
     options: Options,
 }
@@ -57,7 +60,7 @@ impl Shelf {
     }
 
     pub(super) fn open_in_memory(&self, options: Options) {
-        *self.lock() = Books::Memory(Memory { events: VecDeque::new(), position: (0, Timestamp::MIN), options });
+        *self.lock() = Books::Memory(Memory { events: VecDeque::new(), sums: Sums::default(), position: (0, Timestamp::MIN), options });
     }
 
     /// Waits for whoever reads; then nobody holds the database any more.
@@ -69,6 +72,7 @@ impl Shelf {
     pub(super) fn put(&self, events: Vec<Event>, position: Position) {
         let count = events.len() as u64;
         if let Books::Memory(memory) = &mut *self.lock() {
+            memory.sums.merge(Sums::of(events.iter()), first_hour(position.1, memory.options.cost_retention));
             memory.events.extend(events);
             memory.position = position;
         }
@@ -100,6 +104,15 @@ impl Shelf {
                 Ok((standing(memory.position, first), memory.events.range(from..).take(limit).cloned().collect()))
             }
             Books::Disk(database) => read_disk(database, after, limit).map_err(|problem| unavailable(&problem)),
+        }
+    }
+
+    /// Sums of some hours. Blocks as long as a disk may.
+    pub(super) fn costs(&self, hours: &HourRange, of: &CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        match &*self.books.read().unwrap_or_else(PoisonError::into_inner) {
+            Books::Shut => Err(unavailable("its sums cannot be read now")),
+            Books::Memory(memory) => memory.sums.read(hours, of).map_err(|problem| unavailable(&problem.to_string())),
+            Books::Disk(database) => sums::read(database, hours, of).map_err(|problem| unavailable(&problem.to_string())),
         }
     }
 

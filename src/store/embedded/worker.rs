@@ -83,6 +83,9 @@ impl Worker {
         if let Err(problem) = &self.live {
             self.live = self.home.load_again(problem.clone()).inspect(|live| live.open(&self.shelf, &self.options));
         }
+        if let Some(batches) = self.options.batches.as_ref().filter(|_| !jobs.is_empty()) {
+            batches.tell(jobs.len());
+        }
         let now = self.clock.now();
         let mut work_left = false;
         if let Ok(live) = &mut self.live {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, UserId};
+use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Target, TraceId, UserId};
 use crate::domain::ledger::{Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{Billing, Ending};
@@ -35,6 +35,8 @@ pub struct QueuedSettlement {
     pub ending: Ending,
     pub billing: Billing,
     pub fingerprint: Fingerprint,
+    /// The trace of the call.
+    pub trace: Option<TraceId>,
     /// The reservation as last known to the sidecar.
     pub row: Option<Arc<Row>>,
 }
@@ -61,6 +63,8 @@ pub struct QueuedUsage {
     pub outcome: Outcome,
     pub labels: Labels,
     pub fingerprint: Fingerprint,
+    /// The trace of the call.
+    pub trace: Option<TraceId>,
 }
 
 /// A command that the store will never take.

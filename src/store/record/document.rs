@@ -140,6 +140,7 @@ pub(super) fn event(record: wire::Event) -> Result<Event, RecordError> {
     let kind = match record.kind() {
         wire::EventKind::Unspecified => return Err(RecordError::missing("kind")),
         wire::EventKind::Reserved => EventKind::Reserved,
+        wire::EventKind::Retried => EventKind::Retried,
         wire::EventKind::Extended => EventKind::Extended,
         wire::EventKind::Committed => EventKind::Committed,
         wire::EventKind::Released => EventKind::Released,
@@ -160,6 +161,7 @@ pub(super) fn event(record: wire::Event) -> Result<Event, RecordError> {
 fn kind_out(kind: EventKind) -> wire::EventKind {
     match kind {
         EventKind::Reserved => wire::EventKind::Reserved,
+        EventKind::Retried => wire::EventKind::Retried,
         EventKind::Extended => wire::EventKind::Extended,
         EventKind::Committed => wire::EventKind::Committed,
         EventKind::Released => wire::EventKind::Released,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use super::reservation::{outcome, outcome_out, row, row_out, target, work, work_out};
-use super::scalar::{fingerprint, fingerprint_out, id, id_if, labels, labels_out, micros, target_out, text_out, time, time_out};
+use super::scalar::{
+    fingerprint, fingerprint_out, id, id_if, labels, labels_out, micros, target_out, text_out, time, time_out, trace, trace_out,
+};
 use super::{RecordError, wire};
 use crate::domain::amount::Micros;
 use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, UserId};
@@ -63,6 +65,7 @@ fn settlement_out(settlement: &QueuedSettlement) -> wire::JournalSettlement {
     wire::JournalSettlement {
         reservation_id: settlement.id.as_str().to_owned(),
         fingerprint: fingerprint_out(settlement.fingerprint),
+        trace: trace_out(settlement.trace),
         ending: Some(ending),
         billing: Some(billing_out(&settlement.billing)),
         row: settlement.row.as_deref().map(row_out),
@@ -82,6 +85,7 @@ fn settlement(record: wire::JournalSettlement) -> Result<QueuedSettlement, Recor
         ending,
         billing: billing(record.billing)?,
         fingerprint: fingerprint("settlement.fingerprint", &record.fingerprint)?,
+        trace: trace("settlement.trace", &record.trace)?,
         row: record.row.map(row).transpose()?.map(Arc::new),
     })
 }
@@ -98,6 +102,7 @@ fn usage_out(usage: &QueuedUsage) -> wire::JournalUsage {
         outcome: outcome_out(usage.outcome).into(),
         labels: labels_out(&usage.labels),
         fingerprint: fingerprint_out(usage.fingerprint),
+        trace: trace_out(usage.trace),
     }
 }
 
@@ -113,6 +118,7 @@ fn usage(record: wire::JournalUsage) -> Result<QueuedUsage, RecordError> {
         outcome: known("usage.outcome", record.outcome)?,
         labels: labels(record.labels),
         fingerprint: fingerprint("usage.fingerprint", &record.fingerprint)?,
+        trace: trace("usage.trace", &record.trace)?,
     })
 }
 

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use super::scalar::{
     fingerprint, fingerprint_if, fingerprint_out, id, id_if, labels, labels_out, micros, target_out, text_out, time, time_if, time_out,
+    trace, trace_out,
 };
 use super::{RecordError, wire};
 use crate::domain::amount::Micros;
@@ -75,6 +76,7 @@ pub(super) fn detail_out(detail: &Detail) -> wire::Detail {
         catalog: detail.catalog.as_str().to_owned(),
         judged_at: Some(time_out(detail.judged_at)),
         planned_target: detail.planned_target.as_ref().map(target_out),
+        fallbacks: detail.fallbacks.iter().map(target_out).collect(),
         work: Some(work_out(&detail.work)),
         attempts: detail.attempts.iter().map(attempt_out).collect(),
         labels: labels_out(&detail.labels),
@@ -99,6 +101,7 @@ pub(super) fn detail(record: wire::Detail) -> Result<Detail, RecordError> {
         catalog: id("detail.catalog", &record.catalog, CatalogVersion::new)?,
         judged_at: time("detail.judged_at", record.judged_at)?,
         planned_target: target(record.planned_target)?,
+        fallbacks: record.fallbacks.into_iter().filter_map(|one| target(Some(one)).transpose()).collect::<Result<_, _>>()?,
         work: work(record.work)?.ok_or_else(|| RecordError::missing("detail.work"))?,
         attempts: record.attempts.into_iter().map(attempt).collect::<Result<_, _>>()?,
         labels: labels(record.labels),
@@ -160,6 +163,10 @@ fn attempt_out(attempt: &Attempt) -> wire::Attempt {
         end_time: attempt.end_time.map(time_out),
         delivered: attempt.delivered.as_ref().map(work_out),
         billed: attempt.billed.as_ref().map(work_out),
+        asked: attempt.asked.as_ref().map(work_out),
+        closed_by: attempt.closed_by.map(fingerprint_out).unwrap_or_default(),
+        trace: trace_out(attempt.trace),
+        outcome_unknown: attempt.outcome_unknown,
     }
 }
 
@@ -180,6 +187,10 @@ fn attempt(record: wire::Attempt) -> Result<Attempt, RecordError> {
         target: target(record.target)?,
         delivered: work(record.delivered)?,
         billed: work(record.billed)?,
+        asked: work(record.asked)?,
+        closed_by: fingerprint_if("attempts.closed_by", &record.closed_by)?,
+        trace: trace("attempts.trace", &record.trace)?,
+        outcome_unknown: record.outcome_unknown,
     })
 }
 

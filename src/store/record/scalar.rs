@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::{RecordError, wire};
 use crate::domain::amount::Micros;
-use crate::domain::ids::{IdError, Target};
+use crate::domain::ids::{IdError, Target, TraceId};
 use crate::domain::ledger::Fingerprint;
 use crate::domain::reservation::Labels;
 
@@ -76,6 +76,18 @@ pub(super) fn fingerprint(what: &'static str, bytes: &[u8]) -> Result<Fingerprin
 
 pub(super) fn fingerprint_if(what: &'static str, bytes: &[u8]) -> Result<Option<Fingerprint>, RecordError> {
     if bytes.is_empty() { Ok(None) } else { fingerprint(what, bytes).map(Some) }
+}
+
+pub(super) fn trace_out(trace: Option<TraceId>) -> Vec<u8> {
+    trace.map(|trace| trace.bytes().to_vec()).unwrap_or_default()
+}
+
+pub(super) fn trace(what: &'static str, bytes: &[u8]) -> Result<Option<TraceId>, RecordError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || RecordError::new(what, "names no trace");
+    <[u8; 16]>::try_from(bytes).ok().and_then(TraceId::new).map(Some).ok_or_else(wrong)
 }
 
 pub(super) fn labels_out(labels: &Labels) -> BTreeMap<String, String> {

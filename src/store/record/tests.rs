@@ -13,7 +13,7 @@ use super::*;
 use crate::domain::amount::{MICROS_MAX, Micros};
 use crate::domain::ids::{
     ActionId, AttributeId, CapId, CatalogVersion, GenerationId, GrantId, IdError, MeasureId, MeterId, ModelId, PlanId, ProviderId,
-    RequestId, ReservationId, SubjectId, Target, TierId, UserId,
+    RequestId, ReservationId, SubjectId, Target, TierId, TraceId, UserId,
 };
 use crate::domain::ledger::{AccountKey, AccountKind, EventKind, Fingerprint, Leg, State};
 use crate::domain::period::Cadence;
@@ -89,6 +89,10 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ])
 }
 
+fn trace() -> impl Strategy<Value = TraceId> {
+    (1..=u128::MAX).prop_map(|id| TraceId::new(id.to_be_bytes()).unwrap())
+}
+
 prop_compose! {
     fn attempt()(
         (number, target, tier, start_time) in (any::<u32>(), option::of(target()), option::of(id(TierId::new)), time()),
@@ -97,9 +101,11 @@ prop_compose! {
         basis in select(vec![CostBasis::Priced, CostBasis::Billed, CostBasis::Estimated, CostBasis::None]),
         (units, cost, planned_cost) in (micros(), micros(), option::of(micros())),
         (price_from, end_time, delivered, billed) in (option::of(time()), option::of(time()), option::of(work()), option::of(work())),
+        (asked, closed_by, trace, outcome_unknown) in (option::of(work()), option::of(fingerprint()), option::of(trace()), any::<bool>()),
     ) -> Attempt {
         Attempt {
             number, reason, target, tier, outcome, units, cost, planned_cost, basis, price_from, start_time, end_time, delivered, billed,
+            asked, closed_by, trace, outcome_unknown,
         }
     }
 }
@@ -110,11 +116,11 @@ prop_compose! {
             (option::of(id(UserId::new)), id(GenerationId::new), id(ActionId::new), option::of(id(MeterId::new))),
         (plan, catalog, judged_at, planned_target) in
             (option::of(id(PlanId::new)), id(CatalogVersion::new), time(), option::of(target())),
-        (work, attempts, labels) in (work(), vec(attempt(), 1..3), labels()),
+        (work, attempts, labels, fallbacks) in (work(), vec(attempt(), 1..3), labels(), vec(target(), 0..3)),
         (currency, cost_reserved, note, unenforced) in (text(), micros(), text(), any::<bool>()),
     ) -> Detail {
         Detail {
-            user, generation, action, meter, plan, catalog, judged_at, planned_target, work, attempts, labels, currency, cost_reserved, note,
+            user, generation, action, meter, plan, catalog, judged_at, planned_target, fallbacks, work, attempts, labels, currency, cost_reserved, note,
             unenforced,
         }
     }
@@ -172,8 +178,8 @@ prop_compose! {
     fn event()(
         (sequence, time, subject) in (any::<u64>(), time(), id(SubjectId::new)),
         kind in select(vec![
-            EventKind::Reserved, EventKind::Extended, EventKind::Committed, EventKind::Released, EventKind::Expired, EventKind::Recorded,
-            EventKind::SubjectChanged,
+            EventKind::Reserved, EventKind::Retried, EventKind::Extended, EventKind::Committed, EventKind::Released, EventKind::Expired,
+            EventKind::Recorded, EventKind::SubjectChanged,
         ]),
         (row, document) in (option::of(row()), option::of(document())),
     ) -> Event {
@@ -187,13 +193,14 @@ fn billing() -> impl Strategy<Value = Billing> {
 
 prop_compose! {
     fn settlement()(
-        (id, billing, fingerprint, row) in (id(ReservationId::new), billing(), fingerprint(), option::of(row())),
+        (id, billing, fingerprint, row, trace) in
+            (id(ReservationId::new), billing(), fingerprint(), option::of(row()), option::of(trace())),
         ending in prop_oneof![
             option::of(work()).prop_map(|delivered| Ending::Commit { delivered }),
             (outcome(), text()).prop_map(|(outcome, note)| Ending::Release { outcome, note }),
         ],
     ) -> QueuedSettlement {
-        QueuedSettlement { id, ending, billing, fingerprint, row: row.map(Arc::new) }
+        QueuedSettlement { id, ending, billing, fingerprint, trace, row: row.map(Arc::new) }
     }
 }
 
@@ -202,9 +209,9 @@ prop_compose! {
         (user, id, generation, action) in
             (option::of(id(UserId::new)), id(ReservationId::new), id(GenerationId::new), id(ActionId::new)),
         (target, work, billing, outcome) in (option::of(target()), work(), billing(), outcome()),
-        (labels, fingerprint) in (labels(), fingerprint()),
+        (labels, fingerprint, trace) in (labels(), fingerprint(), option::of(trace())),
     ) -> QueuedUsage {
-        QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint }
+        QueuedUsage { user, id, generation, action, target, work, billing, outcome, labels, fingerprint, trace }
     }
 }
 

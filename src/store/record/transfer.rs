@@ -11,8 +11,8 @@ use super::scalar::{id, micros, time, time_if, time_out};
 use super::{RecordError, wire};
 use crate::domain::ids::{CatalogVersion, SubjectId};
 use crate::domain::ledger::{Account, AccountKey};
-use crate::domain::summary::TallyKey;
-use crate::store::transfer::{CostSum, Counts, Footer, Header, Line, SubjectState};
+use crate::domain::summary::{CostSum, Tally, TallyKey};
+use crate::store::transfer::{Counts, Footer, Header, Line, SubjectState};
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/records.bin"));
 
@@ -139,33 +139,29 @@ fn subject(record: wire::TransferSubject) -> Result<SubjectState, RecordError> {
 }
 
 fn costs_out(sum: &CostSum) -> wire::TransferCosts {
-    wire::TransferCosts {
-        hour: sum.hour,
-        key: sum.key.as_str().to_owned(),
-        generations: sum.generations,
-        attempts: sum.attempts,
-        outputs: sum.outputs,
-        failovers: sum.failovers,
-        units: sum.units,
-        cost: sum.cost,
-        cost_shift: sum.cost_shift,
-    }
+    wire::TransferCosts { hour: sum.hour, key: sum.key.as_str().to_owned(), tally: Some(tally_out(&sum.tally)) }
 }
 
 fn costs(record: wire::TransferCosts) -> Result<CostSum, RecordError> {
-    let amount = |what, amount: i64| if amount < 0 { Err(RecordError::new(what, format!("is below zero: {amount}"))) } else { Ok(amount) };
     let key = TallyKey::parse(&record.key);
     Ok(CostSum {
-        hour: amount("costs.hour", record.hour)?,
+        hour: record.hour,
         key: key.ok_or_else(|| RecordError::new("costs.key", format!("names no sum: {:?}", record.key)))?,
-        generations: record.generations,
-        attempts: record.attempts,
-        outputs: record.outputs,
-        failovers: record.failovers,
-        units: amount("costs.units", record.units)?,
-        cost: amount("costs.cost", record.cost)?,
-        cost_shift: record.cost_shift,
+        tally: tally(record.tally.ok_or_else(|| RecordError::missing("costs.tally"))?)?,
     })
+}
+
+pub(super) fn tally_out(tally: &Tally) -> wire::Tally {
+    let Tally { generations, attempts, accepted, outputs, units, cost, cost_shift } = *tally;
+    wire::Tally { generations, attempts, accepted, outputs, units, cost, cost_shift }
+}
+
+pub(super) fn tally(record: wire::Tally) -> Result<Tally, RecordError> {
+    let wire::Tally { generations, attempts, accepted, outputs, units, cost, cost_shift } = record;
+    if units < 0 || cost < 0 {
+        return Err(RecordError::new("tally", format!("is below zero: {units} units, {cost} cost")));
+    }
+    Ok(Tally { generations, attempts, accepted, outputs, units, cost, cost_shift })
 }
 
 fn footer_out(Footer { counts, sha256 }: &Footer) -> wire::TransferFooter {

@@ -21,10 +21,9 @@ use super::reply::{Reply, ReplyError};
 use super::request::{Due, Needs, Operation};
 use super::row::{NOTHING, time_text};
 use super::script::Flavour;
-use crate::domain::ids::SubjectId;
 use crate::store::{Observer, StoreError};
 
-const HOUR_MICROS: i64 = 3_600_000_000;
+const DAY_MICROS: i64 = 86_400_000_000;
 /// Most rounds of sweeping before a decision. Each takes the holds that are due first, 128 of them; a subject with more waits no longer.
 const SWEEPS_MAX: usize = 16;
 /// Between two tries of a call: short beside what a caller waits, long beside what the server needs to refuse all that are in flight.
@@ -53,8 +52,8 @@ pub(super) struct Caller {
     pub(super) observer: Option<Observer>,
     /// Counts the changes that this process brings about.
     pub(super) stirred: watch::Sender<u64>,
-    /// The store's hour since 1970, as last heard.
-    pub(super) hour: AtomicI64,
+    /// The store's day since 1970, as last heard.
+    pub(super) day: AtomicI64,
 }
 
 /// Why there is no reply.
@@ -129,21 +128,8 @@ impl Caller {
 
     /// Deals with what time has brought about. Says how many holds were given back.
     pub(super) async fn sweep(&self, partition: usize, reached: Option<&str>, members: &[(Due, String)]) -> Result<u64, Trouble> {
-        let mut subjects: Vec<&str> = members.iter().filter_map(|(_, member)| member.split(' ').next()).collect();
-        subjects.sort_unstable();
-        subjects.dedup();
-        let keys = self.keys.partition(partition);
-        let places: Vec<_> = members
-            .iter()
-            .filter_map(|(due, member)| {
-                let subject = member.split(' ').next()?;
-                let place = subjects.binary_search(&subject).ok()?;
-                Some((*due, FIXED_KEYS + 1 + place, member.as_str()))
-            })
-            .collect();
-        let operation = Operation::sweep(reached, &places);
-        let subjects: Vec<String> = subjects.into_iter().map(|subject| keys.subject(subject)).collect();
-        let replies = self.call(partition, Flavour::Always, &[&operation], subjects, true).await?;
+        let operation = Operation::sweep(reached, members, FIXED_KEYS + 1);
+        let replies = self.call(partition, Flavour::Always, &[&operation], true).await?;
         let reply = single(replies)?;
         if reply.letter() != "W" {
             return Err(reply.wrong().into());
@@ -172,25 +158,22 @@ impl Caller {
 
     /// One operation on its own subject or partition.
     pub(super) async fn one(&self, partition: usize, flavour: Flavour, operation: &Operation, swept: bool) -> Result<Reply, Trouble> {
-        let subject = operation.subject.as_ref().map(SubjectId::as_str);
-        let subjects = subject.map(|subject| self.keys.partition(partition).subject(subject)).into_iter().collect();
-        single(self.call(partition, flavour, &[operation], subjects, swept).await?)
+        single(self.call(partition, flavour, &[operation], swept).await?)
     }
 
-    /// Several operations in one call, one for each subject's key unless it is a sweep; their replies in order.
+    /// Several operations in one call; their replies in order.
     pub(super) async fn call(
         &self,
         partition: usize,
         flavour: Flavour,
         operations: &[&Operation],
-        subjects: Vec<String>,
         swept: bool,
     ) -> Result<Vec<Reply>, Trouble> {
         self.wait_until_verified().await?;
         if let Some(reason) = &*self.unfit.borrow() {
             return Err(Trouble::Refused(reason.to_string()));
         }
-        self.call_unverified(partition, flavour, operations, subjects, swept).await
+        self.call_unverified(partition, flavour, operations, swept).await
     }
 
     /// The same on a connection that may lead anywhere.
@@ -199,7 +182,6 @@ impl Caller {
         partition: usize,
         flavour: Flavour,
         operations: &[&Operation],
-        subjects: Vec<String>,
         swept: bool,
     ) -> Result<Vec<Reply>, Trouble> {
         for _ in 0..3 {
@@ -208,7 +190,7 @@ impl Caller {
                 return Err(Trouble::Lost(reason));
             }
             let identity = self.lineage.identity();
-            let (keys, arguments) = self.written(partition, (identity, mark.sequence), operations, &subjects, swept);
+            let (keys, arguments) = self.written(partition, (identity, mark.sequence), operations, swept);
             let replies = run(&self.link, flavour, &keys, &arguments).await?;
             match replies.first().map(Reply::letter) {
                 Some("H") => self.heard(replies[0].number(1)?),
@@ -247,14 +229,17 @@ impl Caller {
         partition: usize,
         (identity, mark): (Identity, u64),
         operations: &[&Operation],
-        subjects: &[String],
         swept: bool,
     ) -> (Vec<String>, Vec<Vec<u8>>) {
         let names = self.keys.partition(partition);
         let needs = operations.iter().fold(Needs::default(), |needs, operation| needs.or(operation.needs));
         let mut keys = vec![names.meta.clone(), names.due.clone(), names.events.clone()];
-        keys.extend(subjects.iter().cloned());
-        let hour = self.hour();
+        let day = self.day();
+        let mut places = Vec::with_capacity(operations.len());
+        for operation in operations {
+            places.push(keys.len() + 1);
+            keys.extend(operation.keys.iter().flat_map(|key| key.names(names, day)));
+        }
         let mut place = |needed: bool, names: &[String]| {
             if !needed {
                 return 0;
@@ -262,17 +247,18 @@ impl Caller {
             keys.extend(names.iter().cloned());
             keys.len() - names.len() + 1
         };
-        let costs = place(needs.costs, &[names.costs(hour), names.costs(hour + 1)]);
+        let costs = place(needs.costs, &[names.costs(day, None), names.costs(day + 1, None)]);
         let lapses = place(needs.lapses, std::slice::from_ref(&names.lapses));
         let documented = place(needs.subjects, std::slice::from_ref(&names.subjects));
+        let spent = place(needs.spent, std::slice::from_ref(&names.spent));
         let given = match &self.time {
             Time::Server => NOTHING.to_owned(),
             Time::Given(clock) => time_text(clock.now()).to_string(),
         };
         let (retention, swept) = (self.retention, u8::from(swept));
-        let head = format!("{identity} {mark} {given} {retention} {costs} {hour} {lapses} {documented} {swept}");
+        let head = format!("{identity} {mark} {given} {retention} {costs} {day} {lapses} {documented} {spent} {swept}");
         let mut arguments = vec![head.into_bytes()];
-        arguments.extend(operations.iter().enumerate().map(|(index, operation)| operation.argument(FIXED_KEYS + 1 + index)));
+        arguments.extend(operations.iter().zip(places).map(|(operation, place)| operation.argument(place)));
         (keys, arguments)
     }
 
@@ -310,13 +296,13 @@ impl Caller {
 
     /// The store told its time, in microseconds.
     fn heard(&self, time: i64) {
-        self.hour.store(time.div_euclid(HOUR_MICROS), Ordering::Relaxed);
+        self.day.store(time.div_euclid(DAY_MICROS), Ordering::Relaxed);
     }
 
-    fn hour(&self) -> i64 {
+    fn day(&self) -> i64 {
         match &self.time {
-            Time::Server => self.hour.load(Ordering::Relaxed),
-            Time::Given(clock) => time_text(clock.now()).div_euclid(HOUR_MICROS),
+            Time::Server => self.day.load(Ordering::Relaxed),
+            Time::Given(clock) => time_text(clock.now()).div_euclid(DAY_MICROS),
         }
     }
 

@@ -13,6 +13,7 @@ use super::caller::{Caller, Trouble};
 use super::reply::Reply;
 use super::request::Operation;
 use super::script::Flavour;
+use crate::store::metered::Batches;
 use crate::store::queue::{Driver, Taken};
 
 /// One operation on its way.
@@ -31,7 +32,7 @@ pub(super) struct Bounds {
 }
 
 /// Serves until the queue is closed and every call has ended.
-pub(super) async fn drive(driver: Driver<Job>, caller: Arc<Caller>, bounds: Bounds) {
+pub(super) async fn drive(driver: Driver<Job>, caller: Arc<Caller>, bounds: Bounds, batches: Option<Batches>) {
     let mut flying = FuturesUnordered::new();
     let mut jobs = Vec::new();
     let mut open = true;
@@ -42,6 +43,9 @@ pub(super) async fn drive(driver: Driver<Job>, caller: Arc<Caller>, bounds: Boun
             Some(()) = flying.next(), if !flying.is_empty() => {}
             taken = driver.taken(free.saturating_mul(bounds.operations_per_call), &mut jobs), if open && free > 0 => {
                 open = taken != Taken::Closed;
+                if let Some(batches) = batches.as_ref().filter(|_| !jobs.is_empty()) {
+                    batches.tell(jobs.len());
+                }
                 for group in grouped(jobs.drain(..), bounds.operations_per_call) {
                     flying.push(carry(&caller, group));
                 }
@@ -70,10 +74,7 @@ async fn carry(caller: &Caller, mut jobs: Vec<Job>) {
     if jobs.len() > 1 {
         let partition = jobs[0].partition;
         let operations: Vec<&Operation> = jobs.iter().map(|job| &job.operation).collect();
-        let keys = caller.keys.partition(partition);
-        let subjects = operations.iter().filter_map(|operation| operation.subject.as_ref()).map(|subject| keys.subject(subject.as_str()));
-        let subjects = subjects.collect();
-        if let Ok(replies) = caller.call(partition, jobs[0].flavour, &operations, subjects, false).await {
+        if let Ok(replies) = caller.call(partition, jobs[0].flavour, &operations, false).await {
             let mut undecided = Vec::new();
             for (job, reply) in jobs.into_iter().zip(replies) {
                 if reply.letter() == "S" {

@@ -82,7 +82,7 @@ async fn verify(caller: &Caller) -> Result<(), Trouble> {
             return Ok(());
         }
         let operation = Operation::verify(mark.sequence, mark.time);
-        let replies = match caller.call_unverified(partition, Flavour::Always, &[&operation], Vec::new(), true).await {
+        let replies = match caller.call_unverified(partition, Flavour::Always, &[&operation], true).await {
             // Who is away cannot be asked anything either, and comes back on a connection of a later number.
             Err(Trouble::Lost(_) | Trouble::Away(_)) => return Ok(()),
             replies => replies?,

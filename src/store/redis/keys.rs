@@ -21,6 +21,7 @@ pub(super) struct PartitionKeys {
     pub(super) events: String,
     pub(super) lapses: String,
     pub(super) subjects: String,
+    pub(super) spent: String,
 }
 
 impl Keys {
@@ -35,6 +36,7 @@ impl Keys {
                 events: key("events"),
                 lapses: key("lapses"),
                 subjects: key("subjects"),
+                spent: key("spent"),
                 tag,
             }
         };
@@ -98,9 +100,12 @@ impl PartitionKeys {
         format!("{}s:{subject}", self.tag)
     }
 
-    /// Sums of what ended in one hour since 1970.
-    pub(super) fn costs(&self, hour: i64) -> String {
-        format!("{}costs:{hour}", self.tag)
+    /// Sums of what was closed within one day since 1970: of everybody, or of one subject. Fields are `hour:key`.
+    pub(super) fn costs(&self, day: i64, subject: Option<&str>) -> String {
+        match subject {
+            None => format!("{}costs:{day}", self.tag),
+            Some(subject) => format!("{}costs:{day}:{subject}", self.tag),
+        }
     }
 }
 
@@ -119,7 +124,7 @@ mod tests {
         let keys = Keys::new("main", 8);
         let subject = SubjectId::new("acme").unwrap();
         let partition = keys.partition(keys.partition_of(&subject));
-        for key in [&partition.meta, &partition.due, &partition.events, &partition.subject("acme"), &partition.costs(7)] {
+        for key in [&partition.meta, &partition.due, &partition.events, &partition.subject("acme"), &partition.costs(7, None)] {
             assert!(key.starts_with(&partition.tag) && key.matches('{').count() == 1, "{key}");
         }
         assert_eq!(keys.partition(3).subject("acme"), "{gqmain:3}s:acme");

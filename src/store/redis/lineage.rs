@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 /// Layout of keys and values. Raised when a program that knows the old one could misread the new one.
-pub(super) const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 2;
 
 /// Who a ledger is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,28 +3,48 @@
 //! The grammar is the script's (the folder `script`). Amounts and times are checked types here and digits there; nothing that a caller wrote stands
 //! in a key or in a line of its own.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::keys::PartitionKeys;
 use super::row::{NOTHING, fingerprint_text, state_letter, time_text};
 use super::sweeper::Sweeper;
 use crate::domain::amount::Micros;
 use crate::domain::event::expired_attempt;
-use crate::domain::ids::SubjectId;
+use crate::domain::ids::{SubjectId, UserId};
 use crate::domain::ledger::{CapLeg, EventKind, Expected, Movement, Next, Side, Source, State, Step, Take, Transaction};
 use crate::domain::reservation::{Attempt, Detail};
-use crate::domain::summary::{Tally, TallyKey};
+use crate::domain::summary::{Tally, closing, dimensions};
 use crate::store::feed::Place;
 use crate::store::record;
+
+/// The letter of a sweep.
+const SWEEP: char = 'S';
+/// Stands for nobody in particular, and for all subjects together.
+const EVERYBODY: &str = "*";
 
 /// One operation on one subject, or on a partition as a whole.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     letter: char,
-    /// Where the operation names its subject's key by place.
-    pub(super) subject: Option<SubjectId>,
+    /// Keys of its own, which it names by place: all but a sweep by that of the first.
+    pub(super) keys: Vec<Key>,
     /// What follows the letter and the place.
     rest: Vec<u8>,
     pub(super) needs: Needs,
+}
+
+/// A key of a partition that depends on what is asked.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    Subject(Box<str>),
+    /// Two keys: the sums of a subject on the day of the call, and on the next.
+    CostsAhead(Box<str>),
+    /// The sums of one day, of a subject or of everybody.
+    Costs {
+        day: i64,
+        subject: Option<Box<str>>,
+    },
 }
 
 /// Keys that only some operations touch.
@@ -33,20 +53,48 @@ pub(super) struct Needs {
     pub(super) costs: bool,
     pub(super) lapses: bool,
     pub(super) subjects: bool,
+    pub(super) spent: bool,
+}
+
+impl Key {
+    /// Its names in a partition, on the day of the call.
+    pub(super) fn names(&self, partition: &PartitionKeys, today: i64) -> Vec<String> {
+        match self {
+            Self::Subject(subject) => vec![partition.subject(subject)],
+            Self::CostsAhead(subject) => vec![partition.costs(today, Some(subject)), partition.costs(today + 1, Some(subject))],
+            Self::Costs { day, subject } => vec![partition.costs(*day, subject.as_deref())],
+        }
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        match self {
+            Self::Subject(_) | Self::Costs { .. } => 1,
+            Self::CostsAhead(_) => 2,
+        }
+    }
+
+    fn of(subject: &SubjectId) -> Self {
+        Self::Subject(subject.as_str().into())
+    }
 }
 
 impl Needs {
     pub(super) fn or(self, other: Self) -> Self {
-        Self { costs: self.costs || other.costs, lapses: self.lapses || other.lapses, subjects: self.subjects || other.subjects }
+        Self {
+            costs: self.costs || other.costs,
+            lapses: self.lapses || other.lapses,
+            subjects: self.subjects || other.subjects,
+            spent: self.spent || other.spent,
+        }
     }
 }
 
 impl Operation {
-    /// The argument, with the place of the subject's key among the keys of the call.
+    /// The argument, with the place of its first key among the keys of the call.
     pub(super) fn argument(&self, place: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.rest.len() + 8);
         bytes.extend(self.letter.to_string().bytes());
-        if self.subject.is_some() {
+        if !self.keys.is_empty() && self.letter != SWEEP {
             bytes.push(b' ');
             bytes.extend(place.to_string().bytes());
         }
@@ -67,11 +115,14 @@ impl Operation {
             None => head.push_str("-\n"),
             Some(step) => {
                 let detail = record::encode_detail(&step.next.detail);
-                let tally = tally_of(&step.next);
-                write_step(&mut head, step, tally.len(), detail.len());
-                tail.extend(tally.into_bytes());
+                let closed = closing(step.next.event, &step.next.detail).map(|attempt| tally_text(&step.next.detail, attempt));
+                let closed = closed.unwrap_or_default();
+                let expiry = expiry_tally(&step.next);
+                write_step(&mut head, step, (closed.len(), expiry.len(), detail.len()));
+                (needs.costs, needs.spent) = (!closed.is_empty(), !closed.is_empty());
+                tail.extend(closed.into_bytes());
+                tail.extend(expiry.into_bytes());
                 tail.extend(detail);
-                needs.costs = step.next.state != State::Held;
                 needs.lapses = match &step.movement {
                     Movement::Keep => false,
                     Movement::Move { take, .. } => take.caps.iter().any(|cap| cap.lapses.is_some()),
@@ -81,51 +132,89 @@ impl Operation {
         let mut rest = head.into_bytes();
         rest.extend(document.unwrap_or_default());
         rest.extend(tail);
-        Self { letter: 'T', subject: Some(transaction.subject.clone()), rest, needs }
+        let mut keys = vec![Key::of(&transaction.subject)];
+        if needs.costs {
+            keys.push(Key::CostsAhead(transaction.subject.as_str().into()));
+        }
+        Self { letter: 'T', keys, rest, needs }
     }
 
     /// Reads fields of a subject's hash.
     pub(super) fn read(subject: &SubjectId, fields: &[String]) -> Self {
         let rest = format!("{subject} {}", fields.join(" ")).into_bytes();
-        Self { letter: 'R', subject: Some(subject.clone()), rest, needs: Needs::default() }
+        Self { letter: 'R', keys: vec![Key::of(subject)], rest, needs: Needs::default() }
     }
 
     /// Documented subjects in order, those after one.
     pub(super) fn list(after: Option<&SubjectId>, count: usize) -> Self {
         let rest = format!("{} {count}", after.map_or(NOTHING, SubjectId::as_str)).into_bytes();
-        Self { letter: 'L', subject: None, rest, needs: Needs { subjects: true, ..Needs::default() } }
+        Self { letter: 'L', keys: Vec::new(), rest, needs: Needs { subjects: true, ..Needs::default() } }
+    }
+
+    /// Sums of one day, of a subject or of everybody.
+    pub(super) fn costs(day: i64, subject: Option<&SubjectId>) -> Self {
+        let key = Key::Costs { day, subject: subject.map(|subject| subject.as_str().into()) };
+        Self { letter: 'K', keys: vec![key], rest: Vec::new(), needs: Needs::default() }
+    }
+
+    /// Who has sums on the days from one to another.
+    pub(super) fn spenders(from: i64, to: i64) -> Self {
+        let rest = format!("{from} {to}").into_bytes();
+        Self { letter: 'I', keys: Vec::new(), rest, needs: Needs { spent: true, ..Needs::default() } }
     }
 
     /// What is due in a partition, unless another sweeper is at it. Times are in microseconds.
     pub(super) fn peek(sweeper: &Sweeper, lease: i64, count: usize) -> Self {
-        let Sweeper { id, event_retention, events_max, .. } = sweeper;
-        let rest = format!("{id} {lease} {count} {event_retention} {events_max}").into_bytes();
-        Self { letter: 'P', subject: None, rest, needs: Needs { lapses: true, ..Needs::default() } }
+        let Sweeper { id, event_retention, events_max, cost_retention, .. } = sweeper;
+        let rest = format!("{id} {lease} {count} {event_retention} {events_max} {cost_retention}").into_bytes();
+        Self { letter: 'P', keys: Vec::new(), rest, needs: Needs { lapses: true, spent: true, ..Needs::default() } }
     }
 
-    /// Sweeps members, each with the place of its subject's key. `reached`: up to which event ended reservations were looked for.
-    pub(super) fn sweep(reached: Option<&str>, members: &[(Due, usize, &str)]) -> Self {
+    /// Sweeps members. `reached`: up to which event ended reservations were looked for. It is alone in its call, and the places of its keys
+    /// begin with `first`.
+    pub(super) fn sweep(reached: Option<&str>, members: &[(Due, String)], first: usize) -> Self {
         let mut rest = format!("{}\n", reached.unwrap_or(NOTHING));
-        for (due, place, member) in members {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut next = first;
+        let mut line = |letter, place, member: &str| writeln!(rest, "{letter} {place} {member}").expect("writing to a string cannot fail");
+        for (due, member) in members {
+            let (head, tail) = member.split_once(' ').unwrap_or((member, ""));
+            if *due == Due::Sums {
+                let subject = (tail != EVERYBODY).then(|| tail.into());
+                // A day that is no number was never written: the script finds no such member.
+                keys.push(Key::Costs { day: head.parse().unwrap_or(i64::MIN), subject });
+                line('o', next, member);
+                next += 1;
+                continue;
+            }
+            let place = *places.entry(head).or_insert_with(|| {
+                let own = [Key::Subject(head.into()), Key::CostsAhead(head.into())];
+                let place = next;
+                next += own.iter().map(Key::count).sum::<usize>();
+                keys.extend(own);
+                place
+            });
             let letter = match due {
                 Due::Hold => 'd',
                 Due::Lapse => 'l',
-                Due::Forget => 'f',
+                Due::Forget | Due::Sums => 'f',
             };
-            writeln!(rest, "{letter} {place} {member}").expect("writing to a string cannot fail");
+            line(letter, place, member);
         }
-        Self { letter: 'S', subject: None, rest: rest.into_bytes(), needs: Needs { costs: true, lapses: true, subjects: false } }
+        let needs = Needs { costs: true, lapses: true, spent: true, subjects: false };
+        Self { letter: SWEEP, keys, rest: rest.into_bytes(), needs }
     }
 
     /// Events after a place, at most so many.
     pub(super) fn events(after: Place, count: usize) -> Self {
         let rest = format!("{} {} {count}", after.generation, after.number).into_bytes();
-        Self { letter: 'Q', subject: None, rest, needs: Needs::default() }
+        Self { letter: 'Q', keys: Vec::new(), rest, needs: Needs::default() }
     }
 
     /// Whether the change of a number is still the one that was seen at this time.
     pub(super) fn verify(sequence: u64, time: i64) -> Self {
-        Self { letter: 'V', subject: None, rest: format!("{sequence} {time}").into_bytes(), needs: Needs::default() }
+        Self { letter: 'V', keys: Vec::new(), rest: format!("{sequence} {time}").into_bytes(), needs: Needs::default() }
     }
 }
 
@@ -135,9 +224,11 @@ pub(super) enum Due {
     Hold,
     Lapse,
     Forget,
+    /// Sums that are older than they are kept.
+    Sums,
 }
 
-fn write_step(out: &mut String, step: &Step, tally_bytes: usize, detail_bytes: usize) {
+fn write_step(out: &mut String, step: &Step, (closed_bytes, expiry_bytes, detail_bytes): (usize, usize, usize)) {
     let kind = match &step.movement {
         Movement::Keep => 'K',
         Movement::Move { into: Side::Reserved, .. } => 'R',
@@ -150,11 +241,12 @@ fn write_step(out: &mut String, step: &Step, tally_bytes: usize, detail_bytes: u
     let ttl = or_nothing(step.next.ttl.map(|ttl| ttl.as_micros().max(0)));
     let fingerprint = fingerprint_text(step.fingerprint);
     let (state, event) = (state_letter(step.next.state), event_letter(step.next.event));
-    let written = writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {tally_bytes} {detail_bytes}", step.id)
-        .and_then(|()| match &step.movement {
-            Movement::Keep => Ok(()),
-            Movement::Move { take, .. } => write_take(out, take),
-        });
+    let written =
+        writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {closed_bytes} {expiry_bytes} {detail_bytes}", step.id)
+            .and_then(|()| match &step.movement {
+                Movement::Keep => Ok(()),
+                Movement::Move { take, .. } => write_take(out, take),
+            });
     written.expect("writing to a string cannot fail");
 }
 
@@ -168,9 +260,9 @@ fn write_take(out: &mut String, take: &Take) -> std::fmt::Result {
             None => writeln!(out, "{NOTHING} 0 0")?,
         }
     }
-    for CapLeg { account, amount, limit, enforced, lapses } in &take.caps {
+    for CapLeg { account, amount, limit, enforced, booked, lapses } in &take.caps {
         let (limit, lapses) = (or_nothing(limit.map(Micros::get)), or_nothing(lapses.map(time_text)));
-        writeln!(out, "{account} {} {limit} {} {lapses}", amount.get(), u8::from(*enforced))?;
+        writeln!(out, "{account} {} {limit} {}{} {lapses}", amount.get(), u8::from(*enforced), u8::from(*booked))?;
     }
     Ok(())
 }
@@ -179,26 +271,27 @@ fn or_nothing(value: Option<impl ToString>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| value.to_string())
 }
 
-/// What the end adds to the sums. Of a held reservation, what its expiry would add.
-fn tally_of(next: &Next) -> String {
+/// What its expiry would add to the sums; nothing once it is settled.
+fn expiry_tally(next: &Next) -> String {
     let detail = &*next.detail;
-    if next.state == State::Held {
-        tally_text(detail, &expired_attempt(detail.last_attempt(), None))
-    } else {
-        tally_text(detail, detail.last_attempt())
-    }
+    if next.state == State::Held { tally_text(detail, &expired_attempt(detail.last_attempt(), None)) } else { String::new() }
 }
 
-/// One line of sums of an ended attempt.
+/// What a closed attempt adds to the sums, in one line: its user, the parts of the key that all its sums share, and the numbers.
 pub(super) fn tally_text(detail: &Detail, attempt: &Attempt) -> String {
-    let Tally { generations, attempts, outputs, failovers, units, cost, cost_shift_micros } = Tally::of(detail, attempt);
-    let (key, units, cost) = (TallyKey::of(detail, attempt), units.get(), cost.get());
-    format!("{key} {generations} {attempts} {outputs} {failovers} {units} {cost} {cost_shift_micros}")
+    let user = detail.user.as_ref().map_or(EVERYBODY, UserId::as_str);
+    format!("{user} {} {}", dimensions(detail, attempt), numbers_text(&Tally::of(detail, attempt)))
+}
+
+/// The numbers of a sum, as the script keeps them.
+pub(super) fn numbers_text(tally: &Tally) -> String {
+    <[i64; 7]>::from(*tally).map(|number| number.to_string()).join(" ")
 }
 
 pub(super) const fn event_letter(kind: EventKind) -> char {
     match kind {
         EventKind::Reserved => 'r',
+        EventKind::Retried => 't',
         EventKind::Extended => 'x',
         EventKind::Committed => 'c',
         EventKind::Released => 'l',

@@ -36,6 +36,14 @@ pub(super) fn number<N: std::str::FromStr>(text: &str) -> Result<N, RecordError>
     text.parse().ok().filter(|_| digits).ok_or_else(|| RecordError::new("number", format!("is none: `{text}`")))
 }
 
+/// A whole number that may be below zero.
+pub(super) fn signed(text: &str) -> Result<i64, RecordError> {
+    match text.strip_prefix('-') {
+        Some(digits) => Ok(-number::<i64>(digits)?),
+        None => number(text),
+    }
+}
+
 fn micros(text: &str) -> Result<Micros, RecordError> {
     Micros::new(number(text)?).ok_or_else(|| RecordError::new("amount", format!("is none: `{text}`")))
 }

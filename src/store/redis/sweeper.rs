@@ -22,6 +22,7 @@ pub(super) struct Sweeper {
     pub(super) id: String,
     /// In microseconds.
     pub(super) event_retention: i64,
+    pub(super) cost_retention: i64,
     /// Most events that one partition keeps.
     pub(super) events_max: u64,
     /// The time for all partitions.
@@ -63,7 +64,7 @@ impl Sweeper {
         let reached = Some(reply.text(2)?).filter(|reached| *reached != "-");
         let mut members = Vec::new();
         let mut full = reply.number::<usize>(6)? == STEP_MAX;
-        for (place, due) in [(3, Due::Hold), (4, Due::Lapse), (5, Due::Forget)] {
+        for (place, due) in [(3, Due::Hold), (4, Due::Lapse), (5, Due::Forget), (7, Due::Sums)] {
             let found = reply.texts(place)?;
             full |= found.len() == STEP_MAX;
             members.extend(found.into_iter().map(|member| (due, member)));

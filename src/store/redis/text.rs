@@ -13,8 +13,9 @@ use crate::domain::subject::Document;
 use crate::store::record::{self, RecordError};
 use crate::store::transfer::SubjectState;
 
-const KINDS: [EventKind; 7] = [
+const KINDS: [EventKind; 8] = [
     EventKind::Reserved,
+    EventKind::Retried,
     EventKind::Extended,
     EventKind::Committed,
     EventKind::Released,

@@ -51,6 +51,15 @@ impl<'r> Reader<'r> {
 
     /// The first line, of a ledger of this name.
     pub(super) fn header(&mut self, instance: &str) -> Result<Header, TransferError> {
+        let header = self.begin()?;
+        if *header.instance != *instance {
+            return Err(TransferError::Instance { file: header.instance.into(), asked: instance.to_owned() });
+        }
+        Ok(header)
+    }
+
+    /// The first line, whatever the name of the ledger.
+    pub fn begin(&mut self) -> Result<Header, TransferError> {
         if !self.read()? {
             return Err(TransferError::CutOff { lines: 0 });
         }
@@ -63,16 +72,13 @@ impl<'r> Reader<'r> {
             None => return Err(TransferError::line(1, "no header: this is no exported ledger")),
         }
         let Line::Header(header) = self.parsed()? else { return Err(TransferError::line(1, "no header: this is no exported ledger")) };
-        if *header.instance != *instance {
-            return Err(TransferError::Instance { file: header.instance.into(), asked: instance.to_owned() });
-        }
         self.sum.update(&self.line);
         self.header = Some(header.clone());
         Ok(header)
     }
 
     /// The next line with its number; `None` after the last, when the file was found whole.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Line)>, TransferError> {
+    pub fn next_line(&mut self) -> Result<Option<(u64, Line)>, TransferError> {
         if self.ended {
             return Ok(None);
         }

@@ -1,7 +1,6 @@
 //! What is not known, has ended, or is not served.
 
 use genquota::proto::v1;
-use genquota::proto::v1::cost_service_client::CostServiceClient;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -74,24 +73,13 @@ async fn what_this_version_does_not_serve_says_so() {
     let ask = images(1);
     acme.held(&ask).await;
     let before = (acme.seen(&[]).await, acme.reservation(ask.key()).await.unwrap());
-    let (mut quota, mut admin, mut costs) = (acme.quota(), acme.admin(), CostServiceClient::new(server.channel.clone()));
+    let (mut quota, mut admin) = (acme.quota(), acme.admin());
     let subject = || "acme".to_owned();
     let reservation_id = || ask.key().to_owned();
     let codes = [
-        quota
-            .retry(v1::RetryRequest { subject: subject(), reservation_id: reservation_id(), attempt: 1, ..Default::default() })
-            .await
-            .err(),
         quota.refund(v1::RefundRequest { subject: subject(), reservation_id: reservation_id(), ..Default::default() }).await.err(),
         quota.get_usage(v1::GetUsageRequest { subject: subject(), ..Default::default() }).await.err(),
         quota.list_generations(v1::ListGenerationsRequest { subject: subject(), ..Default::default() }).await.err(),
-        quota
-            .extend(v1::ExtendRequest { subject: subject(), reservation_id: reservation_id(), outcome_unknown: true, ..Default::default() })
-            .await
-            .err(),
-        costs.watch_costs(v1::WatchCostsRequest::default()).await.err(),
-        costs.summarize_costs(v1::SummarizeCostsRequest::default()).await.err(),
-        costs.forecast_costs(v1::ForecastCostsRequest::default()).await.err(),
         admin.change_plan(v1::ChangePlanRequest { subject: subject(), ..Default::default() }).await.err(),
         admin.preview_change(v1::PreviewChangeRequest { subject: subject(), ..Default::default() }).await.err(),
         admin.cancel_subscription(v1::CancelSubscriptionRequest { subject: subject(), ..Default::default() }).await.err(),

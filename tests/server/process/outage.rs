@@ -7,9 +7,10 @@ use genquota::clock::ManualClock;
 use genquota::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use genquota::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
 use genquota::domain::subject::Document;
+use genquota::domain::summary::CostSum;
 use genquota::proto::v1;
 use genquota::store::embedded::{EmbeddedStore, Options};
-use genquota::store::{Feed, Store, StoreError, Urgency};
+use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -62,6 +63,10 @@ impl Store for Door {
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         self.through()?.accounts(subject, keys).await
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.through()?.costs(hours, of).await
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

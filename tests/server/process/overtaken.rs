@@ -11,10 +11,11 @@ use genquota::domain::ledger::{Account, AccountKey, Answer, Fingerprint, Row, Tr
 use genquota::domain::period::Cadence;
 use genquota::domain::reservation::Labels;
 use genquota::domain::subject::Document;
+use genquota::domain::summary::CostSum;
 use genquota::domain::work::{Item, Work};
 use genquota::service::{Catalogs, ReserveCommand, Rules, Service};
 use genquota::store::embedded::{EmbeddedStore, Options};
-use genquota::store::{Feed, Store, StoreError, Urgency};
+use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 
@@ -54,6 +55,10 @@ impl Store for Late {
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         self.store.accounts(subject, keys).await
+    }
+
+    async fn costs(&self, hours: HourRange, of: CostsOf) -> Result<Vec<CostSum>, StoreError> {
+        self.store.costs(hours, of).await
     }
 
     async fn keep_catalog(&self, version: &CatalogVersion, text: Arc<str>) -> Result<(), StoreError> {

@@ -7,8 +7,10 @@ use uuid::Uuid;
 use super::{ACCOUNTS, CATALOGS, DOCUMENTS, Disk, EVENTS, IMPORTED, META, POSITION, RESERVATIONS, begin, join};
 use crate::domain::ids::CatalogVersion;
 use crate::domain::ledger::Event;
+use crate::domain::summary::CostSum;
+use crate::store::embedded::sums;
 use crate::store::record;
-use crate::store::transfer::{Header, SubjectState, TransferError};
+use crate::store::transfer::{Header, SubjectState, Sums, TransferError, merge};
 
 /// One write transaction that takes a whole file. Dropped without [`Importing::commit`], it has changed nothing.
 pub(in crate::store::embedded) struct Importing(WriteTransaction);
@@ -28,6 +30,15 @@ impl Disk {
     pub(in crate::store::embedded) fn event_count(&self) -> Result<u64, TransferError> {
         let count = || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(EVENTS)?.len()?) };
         count().map_err(failed)
+    }
+
+    /// Every sum of costs.
+    pub(in crate::store::embedded) fn costs(&self) -> Result<Sums, TransferError> {
+        let mut all = Sums::new();
+        for sum in sums::read_all(&self.database).map_err(|problem| TransferError::Damaged(problem.to_string()))? {
+            merge(&mut all, &sum)?;
+        }
+        Ok(all)
     }
 
     /// All events, in order.
@@ -100,6 +111,12 @@ impl Importing {
             Ok(())
         };
         put().map_err(failed)
+    }
+
+    pub(in crate::store::embedded) fn costs(&self, sum: &CostSum) -> Result<(), TransferError> {
+        let mut added = sums::Sums::default();
+        added.add(sum);
+        added.write(&self.0).map_err(|problem| TransferError::Store(problem.to_string()))
     }
 
     /// Makes everything durable.

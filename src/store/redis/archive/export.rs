@@ -8,13 +8,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{CALLS_MAX, RedisArchive};
 use crate::domain::ids::{CatalogVersion, SubjectId};
 use crate::domain::ledger::Row;
-use crate::domain::summary::TallyKey;
+use crate::domain::summary::CostSum;
 use crate::store::redis::address::Place;
 use crate::store::redis::caller::position;
 use crate::store::redis::keys::Keys;
-use crate::store::redis::row::{number, time};
-use crate::store::redis::text;
-use crate::store::transfer::{CostSum, Extent, Numbers, Source, SubjectState, TransferError, Unnumbered, Writer};
+use crate::store::redis::row::time;
+use crate::store::redis::{sums, text};
+use crate::store::transfer::{Extent, Numbers, Source, SubjectState, Sums, TransferError, Unnumbered, Writer, merge};
 
 /// Entries of a stream that one command reads.
 const PAGE: usize = 500;
@@ -42,7 +42,8 @@ struct Index {
 #[derive(Default)]
 struct Names {
     subjects: Vec<(SubjectId, usize)>,
-    costs: Vec<(i64, usize)>,
+    /// Keys.
+    costs: Vec<String>,
 }
 
 impl RedisArchive {
@@ -150,9 +151,8 @@ impl RedisArchive {
             if let Some(subject) = rest.strip_prefix("s:") {
                 let id = SubjectId::new(subject).ok().filter(|id| keys.partition_of(id) == partition);
                 names.subjects.push((id.ok_or_else(|| TransferError::Damaged(format!("no subject belongs to key `{key}`")))?, partition));
-            } else if let Some(hour) = rest.strip_prefix("costs:") {
-                let hour = hour.parse().map_err(|_| TransferError::Damaged(format!("no hour belongs to key `{key}`")))?;
-                names.costs.push((hour, partition));
+            } else if rest.starts_with("costs:") {
+                names.costs.push(key);
             }
         }
         // A scan may name a key twice.
@@ -195,15 +195,13 @@ impl RedisArchive {
     }
 
     /// The sums of all partitions.
-    async fn costs(&self, keys: &Keys, names: &Names) -> Result<BTreeMap<(i64, String), CostSum>, TransferError> {
-        let mut sums = BTreeMap::new();
-        for (hour, partition) in &names.costs {
-            let fields: Vec<(String, String)> = self.ask(redis::cmd("HGETALL").arg(keys.partition(*partition).costs(*hour))).await?;
+    async fn costs(&self, names: &Names) -> Result<Sums, TransferError> {
+        let mut sums = Sums::new();
+        for key in &names.costs {
+            let fields: Vec<(String, String)> = self.ask(redis::cmd("HGETALL").arg(key)).await?;
             for (field, text) in fields {
-                let sum = cost_sum(*hour, &field, &text)
-                    .ok_or_else(|| TransferError::Damaged(format!("costs `{field}` of hour {hour} in partition {partition}")))?;
-                let place = sums.entry((*hour, sum.key.as_str().to_owned()));
-                place.or_insert_with(|| CostSum::nothing(*hour, sum.key.clone())).merge(&sum)?;
+                let sum = sums::read(&field, &text).map_err(|problem| TransferError::record(&format!("key `{key}`"), &problem))?;
+                merge(&mut sums, &sum)?;
             }
         }
         Ok(sums)
@@ -249,24 +247,6 @@ impl RedisArchive {
     }
 }
 
-/// A sum as the script keeps it. One that grew too large goes on in a field with a `+` after its name.
-fn cost_sum(hour: i64, field: &str, text: &str) -> Option<CostSum> {
-    let key = TallyKey::parse(field.trim_end_matches('+'))?;
-    let parts: Vec<&str> = text.split(' ').collect();
-    let [generations, attempts, outputs, failovers, units, cost, shift] = <[&str; 7]>::try_from(parts).ok()?;
-    Some(CostSum {
-        hour,
-        key,
-        generations: number(generations).ok()?,
-        attempts: number(attempts).ok()?,
-        outputs: number(outputs).ok()?,
-        failovers: number(failovers).ok()?,
-        units: number(units).ok()?,
-        cost: number(cost).ok()?,
-        cost_shift: shift.parse().ok()?,
-    })
-}
-
 #[async_trait::async_trait(?Send)]
 impl Source for RedisArchive {
     async fn export(&mut self, writer: &mut Writer<'_>) -> Result<Option<String>, TransferError> {
@@ -284,7 +264,7 @@ impl Source for RedisArchive {
         let mut index = self.index(&keys, furthest).await?;
         writer.begin("looking for subjects");
         let names = self.names(&keys).await?;
-        let costs = self.costs(&keys, &names).await?;
+        let costs = self.costs(&names).await?;
         let catalogs: BTreeMap<String, String> = self.ask(redis::cmd("HGETALL").arg(keys.catalogs())).await?;
         let lines = catalogs.len() + names.subjects.len() + costs.len() + index.order.len();
         writer.header(Extent {
@@ -307,8 +287,8 @@ impl Source for RedisArchive {
                 writer.subject(state)?;
             }
         }
-        for sum in costs.into_values() {
-            writer.costs(sum)?;
+        for ((hour, key), tally) in costs {
+            writer.costs(CostSum { hour, key, tally })?;
         }
         self.events(&keys, &mut index, &versions, writer).await?;
 

@@ -7,7 +7,7 @@
 --         S  a subject        KEYS 2 its hash, 3 due, 4 lapses, 5 documented subjects
 --                             ARGV 4 fields, 5 due, 6 lapses (lines `score member`), 7 the subject if it is documented, else `-`
 --         E  events           KEYS 2 the stream; ARGV 4 generation, 5 fields named `number:time`, in rising order
---         C  sums of costs    KEYS 2.. a hash for each hour; ARGV 4 lines `place field sums`
+--         C  sums of costs    KEYS 2 who spent when, 3.. a hash for each day and subject; ARGV 4 lines `place day subject field sums`
 --         P  the position     ARGV 4 number and 5 time that it rises to
 --       Fields are `name bytes`, the end of the line, and so many bytes, one after the other.
 -- Reply `G` and the genesis that was found, `X` and the name of what differs, or `K`, how many were written, and how many were there.
@@ -94,7 +94,7 @@ end
 
 local function costs(mode)
   local missing, known = {}, 0
-  for place, field, sums in string.gmatch(ARGV[4], '(%d+) (%S+) ([^\n]+)\n') do
+  for place, day, subject, field, sums in string.gmatch(ARGV[4], '(%d+) (%-?%d+) (%S+) (%S+) ([^\n]+)\n') do
     local stored = call('HGET', KEYS[tonumber(place)], field)
     if stored and stored ~= sums or not stored and mode == 'c' then
       return { 'X', field }
@@ -102,11 +102,12 @@ local function costs(mode)
     if stored then
       known = known + 1
     else
-      insert(missing, { KEYS[tonumber(place)], field, sums })
+      insert(missing, { KEYS[tonumber(place)], field, sums, day, day .. ' ' .. subject })
     end
   end
   for _, one in ipairs(missing) do
     call('HSET', one[1], one[2], one[3])
+    call('ZADD', KEYS[2], one[4], one[5])
   end
   return { 'K', #missing, known }
 end

@@ -8,15 +8,16 @@ use redis::{Script, Value};
 use uuid::Uuid;
 
 use super::{CALLS_MAX, RedisArchive};
-use crate::domain::ids::CatalogVersion;
+use crate::domain::ids::{CatalogVersion, SubjectId};
 use crate::domain::ledger::{Event, State};
+use crate::domain::summary::CostSum;
 use crate::store::redis::caller::Caller;
 use crate::store::redis::keys::Keys;
 use crate::store::redis::lineage::{Identity, LAYOUT};
 use crate::store::redis::link::Failure;
 use crate::store::redis::row::{NOTHING, time_text};
-use crate::store::redis::text;
-use crate::store::transfer::{CostSum, Header, Line, Put, SubjectState, Target, TransferError};
+use crate::store::redis::{sums, text};
+use crate::store::transfer::{Header, Line, Put, SubjectState, Target, TransferError};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("import.lua")));
 
@@ -25,10 +26,8 @@ pub(in crate::store::redis) const IMPORT: &str = "import";
 const OPEN: &str = "open";
 const DONE: &str = "done";
 
-/// The partition whose sums take those of the file: they are of all partitions, and are added up over all of them when they are read.
+/// The partition whose sums take those of everybody: they are of all partitions, and are added up over all of them when they are read.
 const COSTS_PARTITION: usize = 0;
-/// From here on the script begins another field for a sum.
-const SUM_MAX: i64 = 8_000_000_000_000_000 - 1;
 
 /// An import that has begun.
 pub(super) struct Filling {
@@ -163,7 +162,7 @@ impl RedisArchive {
         let text = |place: usize| parts.get(place).and_then(|part| redis::from_redis_value_ref::<String>(part).ok()).ok_or_else(broken);
         let count = |place: usize| parts.get(place).and_then(|part| redis::from_redis_value_ref::<u64>(part).ok()).ok_or_else(broken);
         match &*text(0)? {
-            "K" => Ok(Put { written: count(1)?, known: count(2)?, left_out: 0 }),
+            "K" => Ok(Put { written: count(1)?, known: count(2)? }),
             "X" => Err(TransferError::Conflict { line, what: format!("{what} {}", text(1)?).trim_end().to_owned() }),
             "G" => Err(TransferError::Store(format!("partition {} became another ledger's: `{}`", step.partition, text(1)?))),
             _ => Err(broken()),
@@ -179,7 +178,7 @@ impl RedisArchive {
         }
         let found: Option<String> = self.ask(redis::cmd("HGET").arg(keys.catalogs()).arg(version.as_str())).await?;
         if found.as_deref() == Some(text) {
-            Ok(Put { written, known: 1 - written, left_out: 0 })
+            Ok(Put { written, known: 1 - written })
         } else {
             Err(TransferError::Conflict { line, what: format!("catalog {version}") })
         }
@@ -226,60 +225,38 @@ impl RedisArchive {
         self.step(step).await
     }
 
-    async fn put_costs(&self, sums: &[(u64, &CostSum)]) -> Result<Put, TransferError> {
+    /// Sums of one partition.
+    async fn put_costs(&self, partition: usize, sums: &[(u64, &CostSum)]) -> Result<Put, TransferError> {
         let Filling { keys, .. } = self.filling()?;
         let Some((line, _)) = sums.first() else { return Ok(Put::default()) };
-        let mut hours: Vec<i64> = sums.iter().map(|(_, sum)| sum.hour).collect();
-        hours.sort_unstable();
-        hours.dedup();
+        let names = keys.partition(partition);
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut step_keys = vec![names.spent.clone()];
         let (mut lines, mut fields) = (String::new(), 0);
         for (_, sum) in sums {
+            let (day, subject) = (sums::day_of(sum.hour), sum.key.subject());
+            let key = names.costs(day, subject);
             // The first key is that of the partition itself.
-            let place = hours.binary_search(&sum.hour).map_or(0, |index| index + 2);
-            for (number, part) in parts(sum).into_iter().enumerate() {
-                lines.push_str(&format!("{place} {}{} {part}\n", sum.key, "+".repeat(number)));
+            let place = *places.entry(key.clone()).or_insert_with(|| {
+                step_keys.push(key);
+                step_keys.len() + 1
+            });
+            for (name, numbers) in sums::fields(sum) {
+                lines.push_str(&format!("{place} {day} {} {name} {numbers}\n", subject.unwrap_or("*")));
                 fields += 1;
             }
         }
-        let names = keys.partition(COSTS_PARTITION);
-        let step = Step {
-            partition: COSTS_PARTITION,
-            letter: "C",
-            keys: hours.into_iter().map(|hour| names.costs(hour)).collect(),
-            arguments: vec![lines.into_bytes()],
-            of: (*line, "costs of"),
-        };
+        let step = Step { partition, letter: "C", keys: step_keys, arguments: vec![lines.into_bytes()], of: (*line, "costs of") };
         let put = self.step(step).await?;
         // A line may be several fields: it is there if all of them were.
         let known = if put.known == fields { sums.len() as u64 } else { put.known.min(sums.len() as u64) };
-        Ok(Put { written: sums.len() as u64 - known, known, left_out: 0 })
+        Ok(Put { written: sums.len() as u64 - known, known })
     }
 }
 
 fn push_field(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
     fields.extend(format!("{name} {}\n", value.len()).into_bytes());
     fields.extend(value);
-}
-
-/// A sum as the script keeps it: several where one would leave the numbers it computes with.
-fn parts(sum: &CostSum) -> Vec<String> {
-    let mut rest = sum.clone();
-    let mut parts = Vec::new();
-    loop {
-        let (units, cost) = (rest.units.min(SUM_MAX), rest.cost.min(SUM_MAX));
-        let shift = rest.cost_shift.clamp(-SUM_MAX, SUM_MAX);
-        let CostSum { generations, attempts, outputs, failovers, .. } = rest;
-        parts.push(format!("{generations} {attempts} {outputs} {failovers} {units} {cost} {shift}"));
-        rest = CostSum {
-            units: rest.units - units,
-            cost: rest.cost - cost,
-            cost_shift: rest.cost_shift - shift,
-            ..CostSum::nothing(rest.hour, rest.key)
-        };
-        if rest.units == 0 && rest.cost == 0 && rest.cost_shift == 0 {
-            return parts;
-        }
-    }
 }
 
 #[async_trait::async_trait(?Send)]
@@ -310,16 +287,20 @@ impl Target for RedisArchive {
         let mut add = |put: Put| {
             total.written += put.written;
             total.known += put.known;
-            total.left_out += put.left_out;
         };
         let mut subjects = Vec::new();
-        let mut costs = Vec::new();
+        let mut costs: BTreeMap<usize, Vec<(u64, &CostSum)>> = BTreeMap::new();
         let mut events: BTreeMap<usize, Vec<(u64, &Event)>> = BTreeMap::new();
         for (number, line) in lines {
             match line {
                 Line::Catalog { version, text } => add(archive.put_catalog(*number, version, text).await?),
                 Line::Subject(subject) => subjects.push((*number, subject)),
-                Line::Costs(sum) => costs.push((*number, sum)),
+                Line::Costs(sum) => {
+                    let subject = sum.key.subject().and_then(|subject| SubjectId::new(subject).ok());
+                    let keys = &archive.filling()?.keys;
+                    let partition = subject.map_or(COSTS_PARTITION, |subject| keys.partition_of(&subject));
+                    costs.entry(partition).or_default().push((*number, sum));
+                }
                 Line::Event(event) => {
                     let partition = archive.filling()?.keys.partition_of(&event.subject);
                     events.entry(partition).or_default().push((*number, event));
@@ -330,7 +311,9 @@ impl Target for RedisArchive {
         let puts = subjects.into_iter().map(|(number, subject)| archive.put_subject(number, subject));
         let puts: Vec<Put> = stream::iter(puts).buffer_unordered(CALLS_MAX).try_collect().await?;
         puts.into_iter().for_each(&mut add);
-        add(archive.put_costs(&costs).await?);
+        let puts = costs.iter().map(|(partition, sums)| archive.put_costs(*partition, sums));
+        let puts: Vec<Put> = stream::iter(puts).buffer_unordered(CALLS_MAX).try_collect().await?;
+        puts.into_iter().for_each(&mut add);
         let puts = events.iter().map(|(partition, events)| archive.put_events(*partition, events));
         let puts: Vec<Put> = stream::iter(puts).buffer_unordered(CALLS_MAX).try_collect().await?;
         puts.into_iter().for_each(&mut add);

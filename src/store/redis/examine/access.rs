@@ -34,6 +34,7 @@ const COMMANDS: &[&str] = &[
     "HSETNX % f v",
     "HGETALL %",
     "HDEL % f",
+    "UNLINK %",
     "ZADD % 1 m",
     "ZREM % m",
     "ZRANGEBYSCORE % 0 1",

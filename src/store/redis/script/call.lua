@@ -6,21 +6,22 @@
 --       2 due     sorted set: holds by deadline, members `subject id`
 --       3 events  stream: entry ids `generation-number`; fields `t` (time) and `e` (kind, subject, id, document, row)
 --       then those that the head and the operations name by their place.
--- ARGV  1 the head: genesis, high-water mark, time or `-`, retention, place of the costs of an hour and of the next, that hour, place of
---         the lapses, place of the documented subjects (0: not declared), whether what is due was swept.
+-- ARGV  1 the head: genesis, high-water mark, time or `-`, retention, place of the costs of a day and of the next, that day, place of the
+--         lapses, place of the documented subjects, place of who spent when (0: not declared), whether what is due was swept.
 --       2.. operations, each carried out after the one before it:
 --         T  a transaction        R  read fields        L  list documented subjects
 --         P  what is due          S  sweep it           V  is this still the ledger that was seen?
+--         K  sums of a day        I  who has some
 --         Q  events after a place, and how their stream stands
 --       Instead of all that, `A identity` lays a partition out.
--- Reply one array for each operation, or one of `G` (another genesis), `B` (behind the high-water mark), `H` (another hour).
+-- Reply one array for each operation, or one of `G` (another genesis), `B` (behind the high-water mark), `H` (another day).
 --
 -- Times are microseconds, in whole milliseconds, amounts micro-units; both stay below 2^53, so that doubles are exact. A transaction reads
 -- everything and checks everything before its first write, and after that nothing can fail. Repeating one is safe: its id and expected
 -- version tell. Only what a call asks for is defined: in a script that runs in microseconds, a function costs as much as a read.
 
 local MAX = 1000000000000000
-local HOUR = 3600000000
+local HOUR, DAY = 3600000000, 86400000000
 -- Members looked at for the subject of an operation before everything due is swept first.
 local DUE_LOOK = 16
 local DUE_REPLY = 128
@@ -44,8 +45,8 @@ if sub(ARGV[1], 1, 2) == 'A ' then
   return { { 'A', call('HGET', META, 'genesis'), call('HGET', META, 'position') } }
 end
 
-local genesis, generation, high, given, retention, costs_at, hour, lapses_at, subjects_at, swept =
-  match(ARGV[1], '^(%S+:(%d+)) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) ([01])$')
+local genesis, generation, high, given, retention, costs_at, day, lapses_at, subjects_at, spent_at, swept =
+  match(ARGV[1], '^(%S+:(%d+)) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ([01])$')
 retention = tonumber(retention)
 
 local meta = call('HMGET', META, 'genesis', 'position')
@@ -70,16 +71,17 @@ if now < last then
 end
 local now_text = format('%d', now)
 
-local COSTS
+-- `ahead`: which of two keys of costs is that of today.
+local COSTS, ahead
 if costs_at ~= '0' then
-  local ahead = math.floor(now / HOUR) - hour
+  ahead = math.floor(now / DAY) - day
   if ahead ~= 0 and ahead ~= 1 then
     return { { 'H', now_text } }
   end
   COSTS = KEYS[costs_at + ahead]
 end
 
-local LAPSES, SUBJECTS = KEYS[tonumber(lapses_at)], KEYS[tonumber(subjects_at)]
+local LAPSES, SUBJECTS, SPENT = KEYS[tonumber(lapses_at)], KEYS[tonumber(subjects_at)], KEYS[tonumber(spent_at)]
 
 local wanted = {}
 for place = 2, #ARGV do

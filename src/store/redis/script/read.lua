@@ -40,6 +40,21 @@ if wanted.L then
   end
 end
 
+if wanted.K then
+  -- K place: all sums under a key of costs, names and values in turn.
+  operations.K = function(operation)
+    return { 'K', now_text, call('HGETALL', KEYS[tonumber(match(operation, '^K (%d+)'))]) }
+  end
+end
+
+if wanted.I then
+  -- I from to: who has sums on these days, as `day subject`; `*` is everybody.
+  operations.I = function(operation)
+    local from, to = match(operation, '^I (%-?%d+) (%-?%d+)$')
+    return { 'I', now_text, call('ZRANGEBYSCORE', SPENT, from, to) }
+  end
+end
+
 if wanted.Q then
   -- Q generation number count: the generation, the number of the last change and the one when it began, the first event there is, and at
   -- most `count` events after one.

@@ -107,25 +107,39 @@ if wanted.T or wanted.S then
 end
 
 if COSTS then
-  -- Adds what an ended attempt came to: generations, attempts, outputs, failovers, units, cost, cost shift. A sum that would leave the
-  -- exact numbers goes on in a row of its own.
-  roll = function(tally)
-    local field, generations, attempts, outputs, failovers, units, cost, shift =
-      match(tally, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
-    while field do
-      local stored = call('HGET', COSTS, field)
+  -- Adds to one sum: generations, attempts, accepted, outputs, units, cost, cost shift. One that would leave the exact numbers goes on in
+  -- a field of its own. `spender` is who has one, in the index by day.
+  local function add(key, field, spender, generations, attempts, accepted, outputs, units, cost, shift)
+    while true do
+      local stored = call('HGET', key, field)
       if not stored then
-        call('HSET', COSTS, field, sub(tally, #match(tally, '^%S+') + 2))
+        call('HSET', key, field, format('%d %d %d %d %d %d %d', generations, attempts, accepted, outputs, units, cost, shift))
+        call('ZADD', SPENT, match(spender, '^%d+'), spender)
         return
       end
-      local g, a, o, f, u, c, s = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
+      local g, a, k, o, u, c, s = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
       u, c, s = u + units, c + cost, s + shift
       if u < 8 * MAX and c < 8 * MAX and s < 8 * MAX and s > -8 * MAX then
-        call('HSET', COSTS, field, format('%d %d %d %d %d %d %d', g + generations, a + attempts, o + outputs, f + failovers, u, c, s))
+        call('HSET', key, field, format('%d %d %d %d %d %d %d', g + generations, a + attempts, k + accepted, o + outputs, u, c, s))
         return
       end
       field = field .. '+'
     end
+  end
+
+  -- Adds what a closed attempt came to, to the sum of everybody and to that of its subject, whose two keys of costs begin at a place.
+  -- An attempt that was counted when it expired is not counted again.
+  roll = function(tally, subject, place, again)
+    local user, rest, generations, attempts, accepted, outputs, units, cost, shift =
+      match(tally, '^(%S+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
+    if again then
+      generations, attempts = 0, 0
+    end
+    local today = format('%d', math.floor(now / DAY))
+    local hour = format('%d', math.floor(now / HOUR))
+    add(COSTS, hour .. ':*|*|' .. rest, today .. ' *', generations, attempts, accepted, outputs, units, cost, shift)
+    add(KEYS[place + ahead], hour .. ':' .. subject .. '|' .. user .. '|' .. rest, today .. ' ' .. subject,
+      generations, attempts, accepted, outputs, units, cost, shift)
   end
 end
 

@@ -1,10 +1,10 @@
 -- What time alone brings about: looked for by P, done by S.
 
 if wanted.P then
-  -- P sweeper lease count event-retention most: what is due, if no other sweeper is at it. Trims events that are outdated, or more than
-  -- are to be kept, once ended reservations were looked for in them. Says how many it looked at for that.
+  -- P sweeper lease count event-retention most cost-retention: what is due, if no other sweeper is at it. Trims events that are outdated, or
+  -- more than are to be kept, once ended reservations were looked for in them. Says how many it looked at for that.
   operations.P = function(operation)
-    local sweeper, lease, count, event_retention, most = match(operation, '^P (%S+) (%d+) (%d+) (%d+) (%d+)$')
+    local sweeper, lease, count, event_retention, most, cost_retention = match(operation, '^P (%S+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
     local due = call('ZRANGEBYSCORE', DUE, '-inf', now_text, 'LIMIT', 0, count)
     local lapsed = call('ZRANGEBYSCORE', LAPSES, '-inf', now_text, 'LIMIT', 0, count)
     local known = call('HMGET', META, 'sweeper', 'forgotten')
@@ -30,25 +30,27 @@ if wanted.P then
         outdated, trimmed = entry[1], place
       end
     end
-    if #due + #lapsed == 0 and reached == '-' and not outdated then
-      return { 'P', now_text, '-', {}, {}, {}, '0' }
+    local days = format('(%d', math.floor((now - cost_retention) / DAY))
+    local sums = call('ZRANGEBYSCORE', SPENT, '-inf', days, 'LIMIT', 0, count)
+    if #due + #lapsed + #sums == 0 and reached == '-' and not outdated then
+      return { 'P', now_text, '-', {}, {}, {}, '0', {} }
     end
     local holder, until_when = match(known[1] or '', '^(%S+) (%d+)$')
     if holder and holder ~= sweeper and tonumber(until_when) > now then
-      return { 'P', now_text, '-', {}, {}, {}, '0' }
+      return { 'P', now_text, '-', {}, {}, {}, '0', {} }
     end
     call('HSET', META, 'sweeper', sweeper .. ' ' .. format('%d', now + tonumber(lease)))
     if outdated then
       local of, number = match(outdated, '^(%d+)-(%d+)$')
       call('XTRIM', EVENTS, 'MINID', of .. '-' .. format('%d', tonumber(number) + 1))
     end
-    return { 'P', now_text, reached, due, lapsed, forgotten, format('%d', trimmed) }
+    return { 'P', now_text, reached, due, lapsed, forgotten, format('%d', trimmed), sums }
   end
 end
 
 if wanted.S then
   -- Gives back what a hold set aside, to the very accounts it came from. Says whether its row is damaged.
-  local function expire(key, subject, id)
+  local function expire(key, subject, id, costs)
     local member = subject .. ' ' .. id
     local stored = call('HGET', key, 'r:' .. id)
     if not stored then
@@ -75,7 +77,7 @@ if wanted.S then
     local new = head_of(row) .. row.detail
     call('ZREM', DUE, member)
     write(key, subject, accounts, { 'r:' .. id, new })
-    roll(tally)
+    roll(tally, subject, costs)
     note('e', subject, id, '', new)
     return false
   end
@@ -112,16 +114,20 @@ if wanted.S then
     return stored and not row
   end
 
-  -- S reached, and a line for each member: `d place subject id`, `l place subject account`, `f place subject id`.
+  -- S reached, and a line for each member: `d place subject id`, `l place subject account`, `f place subject id`, `o place day subject`.
+  -- Behind the key of a subject come its two of costs.
   operations.S = function(operation)
     local reached, at = match(operation, '^S (%S+)\n()')
     local before, damaged = sequence, {}
     for kind, place, subject, name in string.gmatch(sub(operation, at), '(%a) (%d+) (%S+) (%S+)\n') do
       local key, broken = KEYS[tonumber(place)], nil
       if kind == 'd' then
-        broken = expire(key, subject, name)
+        broken = expire(key, subject, name, place + 1)
       elseif kind == 'l' then
         broken = lapse(key, subject, name)
+      elseif kind == 'o' then
+        call('UNLINK', key)
+        call('ZREM', SPENT, subject .. ' ' .. name)
       else
         broken = forget(key, name)
       end

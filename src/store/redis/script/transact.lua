@@ -7,15 +7,16 @@ if wanted.T then
     return max(max(limit - account[2], 0) - account[3], 0)
   end
 
-  -- Adds to the leg of an account, which may already have given. `side` is 2 for held, 3 for used.
+  -- Adds to the leg of an account, which may already have given, and tells what it comes to. `side` is 2 for held, 3 for used.
   local function add_leg(legs, key, amount, side)
     for place = 1, #legs do
       if legs[place][1] == key then
         legs[place][side] = legs[place][side] + amount
-        return
+        return legs[place][side]
       end
     end
     legs[#legs + 1] = { key, side == 2 and amount or 0, side == 3 and amount or 0 }
+    return amount
   end
 
   -- Adds to an account and its leg. False if it cannot hold that much.
@@ -52,8 +53,8 @@ if wanted.T then
       names[#names + 1] = overage
     end
     for place = 1, tonumber(cap_count) do
-      local name, amount, limit, enforced, lapses, after = match(operation, '^(%S+) (%d+) (%S+) ([01]) (%S+)\n()', at)
-      caps[place] = { name, tonumber(amount), tonumber(limit), enforced == '1', tonumber(lapses) }
+      local name, amount, limit, enforced, booked, lapses, after = match(operation, '^(%S+) (%d+) (%S+) ([01])([01]) (%S+)\n()', at)
+      caps[place] = { name, tonumber(amount), tonumber(limit), enforced == '1', tonumber(lapses), booked == '1' }
       names[#names + 1] = name
       at = after
     end
@@ -100,7 +101,8 @@ if wanted.T then
           if exceeded then
             warned[#warned + 1] = place - 1
           end
-          if not add(accounts, legs, cap[1], cap[2], side, cap[5]) then
+          -- The cost of an attempt that is over counts as committed while the next one is held.
+          if not add(accounts, legs, cap[1], cap[2], cap[6] and 3 or side, cap[5]) then
             return nil, nil, { 'F', cap[1] }
           end
         end
@@ -129,12 +131,12 @@ if wanted.T then
     end
 
     -- Read.
-    local id, fingerprint, expected, state, ttl, event, tally_bytes, detail_bytes
+    local id, fingerprint, expected, state, ttl, event, closed_bytes, tally_bytes, detail_bytes
     local take, names, accounts, row = nil, {}, {}, nil
     local fields, wanted_names = { 'v' }, {}
     if kind ~= '-' then
-      id, fingerprint, expected, state, ttl, event, tally_bytes, detail_bytes, at =
-        match(operation, '^(%S+) (%x+) (%S+) (%a) (%S+) (%a) (%d+) (%d+)\n()', at)
+      id, fingerprint, expected, state, ttl, event, closed_bytes, tally_bytes, detail_bytes, at =
+        match(operation, '^(%S+) (%x+) (%S+) (%a) (%S+) (%a) (%d+) (%d+) (%d+)\n()', at)
       fields[2] = 'r:' .. id
     end
     if kind == 'R' or kind == 'C' then
@@ -194,14 +196,21 @@ if wanted.T then
       if refusal then
         return refusal
       end
-      if kind == 'C' and row then
-        local used = legs
+      if row then
+        -- What was used before stays; what was held is a memory once it is settled, and gone where a new hold takes its place.
+        local taken = legs
         legs = {}
-        for index, leg in ipairs(row.legs) do
-          legs[index] = { leg[1], leg[2], 0 }
+        for _, leg in ipairs(row.legs) do
+          if kind == 'C' then
+            legs[#legs + 1] = { leg[1], leg[2], leg[3] }
+          elseif leg[3] > 0 then
+            legs[#legs + 1] = { leg[1], 0, leg[3] }
+          end
         end
-        for _, leg in ipairs(used) do
-          add_leg(legs, leg[1], leg[3], 3)
+        for _, leg in ipairs(taken) do
+          if add_leg(legs, leg[1], leg[2], 2) > MAX or add_leg(legs, leg[1], leg[3], 3) > MAX then
+            return { 'F', leg[1] }
+          end
         end
       end
     end
@@ -216,24 +225,26 @@ if wanted.T then
     end
 
     -- Work out what it leads to.
-    local document, tally, detail = '', '', ''
+    local document, closed, tally, detail = '', '', '', ''
     if document_bytes ~= '-' then
       document = sub(operation, at, at + document_bytes - 1)
       at = at + document_bytes
     end
-    local ended, deadline, head = state ~= 'h', nil, nil
+    local ended, deadline, head, late = state ~= 'h', nil, nil, false
     if id then
+      closed = sub(operation, at, at + closed_bytes - 1)
+      at = at + closed_bytes
       tally = sub(operation, at, at + tally_bytes - 1)
       detail = sub(operation, at + tally_bytes, at + tally_bytes + detail_bytes - 1)
       deadline = row and row.deadline or now
       if ttl ~= '-' then
         deadline = max(deadline, now + ttl)
       end
-      local late = row and (row.late == '1' or row.state == 'e')
+      late = state == 'c' and row and (row.late == '1' or row.state == 'e')
       head = head_of({
         version = row and row.version + 1 or 1, state = state, create = row and row.create or now_text, deadline = deadline,
-        settle = ended and now_text or '-', late = state == 'c' and late and '1' or '0', opened = row and row.opened or fingerprint,
-        settled = ended and fingerprint or '-', legs = legs, tally = ended and '' or tally,
+        settle = ended and now_text or '-', late = late and '1' or '0', opened = row and row.opened or fingerprint,
+        settled = ended and fingerprint or '-', legs = legs, tally = tally,
       })
     end
     local accounts_text, warned_text = concat(shown, ';'), concat(warned, ' ')
@@ -251,7 +262,7 @@ if wanted.T then
       written = { 'v', new_version, 'd', document }
     end
     if id then
-      new = head .. (ended and '' or tally) .. detail
+      new = head .. tally .. detail
       written[#written + 1] = 'r:' .. id
       written[#written + 1] = new
       if not ended then
@@ -260,7 +271,9 @@ if wanted.T then
         if row and row.state == 'h' then
           call('ZREM', DUE, subject .. ' ' .. id)
         end
-        roll(tally)
+      end
+      if closed ~= '' then
+        roll(closed, subject, place + 1, late)
       end
     end
     write(key, subject, accounts, written)
