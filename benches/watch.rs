@@ -93,11 +93,9 @@ async fn measure() -> anyhow::Result<()> {
         );
     }
     for watchers in [1, 20] {
-        let kept = PAIRS * ROUNDS * WATCHERS.len();
         let start = Instant::now();
-        let reading = Reading::start(&address, watchers, "0").await?;
-        reading.saw(kept * watchers).await;
-        let rate = f64::from(u32::try_from(kept * watchers)?) / start.elapsed().as_secs_f64();
+        let told = Reading::start(&address, watchers, "0").await?.to_the_end().await?;
+        let rate = f64::from(u32::try_from(told)?) / start.elapsed().as_secs_f64();
         println!("{watchers:3} readers of history: {rate:8.0} events/s in all");
     }
     stop.cancel();
@@ -162,10 +160,14 @@ impl Reading {
             if cursor.is_empty() {
                 stream.message().await?;
             }
-            let seen = seen.clone();
+            let (seen, ends) = (seen.clone(), !cursor.is_empty());
             readers.push(tokio::spawn(async move {
                 while let Ok(Some(is_event)) = stream.message().await {
                     seen.fetch_add(usize::from(is_event), Ordering::Relaxed);
+                    // What is kept has been told: a store keeps no more than it is set to.
+                    if ends && !is_event {
+                        return;
+                    }
                 }
             }));
         }
@@ -177,6 +179,14 @@ impl Reading {
         while self.seen.load(Ordering::Relaxed) < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Waits until history is told, and says how many events that were.
+    async fn to_the_end(mut self) -> anyhow::Result<usize> {
+        for reader in std::mem::take(&mut self.readers) {
+            reader.await?;
+        }
+        Ok(self.seen.load(Ordering::Relaxed))
     }
 }
 
