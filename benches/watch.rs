@@ -94,7 +94,7 @@ async fn measure() -> anyhow::Result<()> {
     }
     for watchers in [1, 20] {
         let start = Instant::now();
-        let told = Reading::start(&address, watchers, "0").await?.to_the_end().await?;
+        let told = Reading::start(&address, watchers, "0").await?.ended().await?;
         let rate = f64::from(u32::try_from(told)?) / start.elapsed().as_secs_f64();
         println!("{watchers:3} readers of history: {rate:8.0} events/s in all");
     }
@@ -182,7 +182,7 @@ impl Reading {
     }
 
     /// Waits until history is told, and says how many events that were.
-    async fn to_the_end(mut self) -> anyhow::Result<usize> {
+    async fn ended(mut self) -> anyhow::Result<usize> {
         for reader in std::mem::take(&mut self.readers) {
             reader.await?;
         }
