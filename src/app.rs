@@ -124,6 +124,8 @@ impl App {
             }
             None => service,
         });
+        let watched = Arc::downgrade(&service);
+        telemetry.metrics().watch_seconds(&names::STREAM_LAG, move || watched.upgrade()?.stream_lag());
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             listeners.push(Listener::bind(address).await?);

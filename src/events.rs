@@ -5,6 +5,7 @@
 //! event reaches every reader at least once, in the order of its subject. Wire types and outage policies are known above.
 
 mod cursor;
+mod seats;
 mod subscription;
 mod tail;
 #[cfg(test)]
@@ -14,17 +15,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
 pub use self::cursor::CursorError;
 use self::cursor::Start;
+use self::seats::Seats;
+pub use self::seats::WATCHERS_MAX;
 pub use self::subscription::{Next, Subscription};
 use self::tail::{Message, PACE};
 use crate::domain::filter::CostFilters;
 use crate::store::{Ends, Feed, StoreError};
 
-/// Most watchers at once: each costs some hundred kilobytes and its share of a core.
-pub const WATCHERS_MAX: usize = 64;
 /// Messages that the tail keeps for those who are a little behind: some seconds of a busy ledger, below 10 MiB.
 const SHARED_MAX: usize = 256;
 
@@ -48,7 +49,7 @@ pub enum WatchError {
 /// Where watchers come in.
 pub struct Hub {
     shared: Arc<Shared>,
-    seats: Arc<Semaphore>,
+    seats: Seats,
 }
 
 /// What the tail and all subscriptions have in common.
@@ -68,14 +69,14 @@ impl Hub {
 
     fn with_pace(feed: Arc<dyn Feed>, pace: Duration) -> Self {
         let live = broadcast::Sender::new(SHARED_MAX);
-        Self { shared: Arc::new(Shared { feed, pace, live, tail: Mutex::new(false) }), seats: Arc::new(Semaphore::new(WATCHERS_MAX)) }
+        Self { shared: Arc::new(Shared { feed, pace, live, tail: Mutex::new(false) }), seats: Seats::default() }
     }
 
     /// Begins to watch after a cursor: "0" is before the oldest event kept, the empty one after all that there are.
     pub async fn watch(&self, cursor: &str, filter: CostFilters) -> Result<Subscription, WatchError> {
         let feed = &*self.shared.feed;
         let start = Start::read(cursor, feed.ledger(), feed.streams())?;
-        let seat = self.seats.clone().try_acquire_owned().map_err(|_| WatchError::TooMany)?;
+        let seat = self.seats.take().ok_or(WatchError::TooMany)?;
         // From here on nothing that the tail shares is missed.
         let live = self.shared.live.subscribe();
         self.shared.clone().follow();
@@ -87,9 +88,10 @@ impl Hub {
         Ok(Subscription::new(self.shared.clone(), seat, live, places, behind, filter))
     }
 
-    /// How many watch.
-    pub fn watchers(&self) -> usize {
-        WATCHERS_MAX - self.seats.available_permits()
+    /// For how long the slowest of all who watch has not been at the end of what there is; `None`: nobody watches. What a store does not
+    /// tell, because it is away, is not counted.
+    pub fn lag(&self) -> Option<Duration> {
+        self.seats.lag()
     }
 }
 

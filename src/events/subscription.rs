@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::broadcast;
 
+use super::seats::Seat;
 use super::tail::{Batch, Message, PAGE, RETRY};
 use super::{Shared, WatchError, cursor};
 use crate::domain::event::CostEvent;
@@ -31,20 +32,20 @@ pub struct Subscription {
     /// What is being told, and how many of its events were.
     current: Option<(Arc<Batch>, usize)>,
     caught_up: bool,
-    _seat: OwnedSemaphorePermit,
+    seat: Arc<Seat>,
 }
 
 impl Subscription {
     pub(super) fn new(
         shared: Arc<Shared>,
-        seat: OwnedSemaphorePermit,
+        seat: Arc<Seat>,
         live: broadcast::Receiver<Message>,
         places: Vec<Place>,
         behind: bool,
         filter: CostFilters,
     ) -> Self {
         let behind = if behind { (0..places.len()).collect() } else { VecDeque::new() };
-        Self { shared, live, filter, places, behind, current: None, caught_up: false, _seat: seat }
+        Self { shared, live, filter, places, behind, current: None, caught_up: false, seat }
     }
 
     /// Waits for the next event that passes the filter. Given up half way, it goes on where it was.
@@ -61,7 +62,11 @@ impl Subscription {
                 self.caught_up = true;
                 return Ok(Next::CaughtUp);
             } else {
-                match self.live.recv().await {
+                let message = {
+                    let _waiting = self.live.is_empty().then(|| self.seat.at_the_end());
+                    self.live.recv().await
+                };
+                match message {
                     Ok(Message::Batch(batch)) => self.join(batch),
                     Ok(Message::Look(stream)) => self.fall_behind(stream),
                     // The sender is ours too, so this is a lag: what was missed is in the store.

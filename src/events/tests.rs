@@ -216,7 +216,6 @@ async fn what_happens_is_told_to_all_who_watch_in_the_order_of_its_stream() {
     for _ in 0..3 {
         all.push(hub.watch("", CostFilters::default()).await.unwrap());
     }
-    assert_eq!(hub.watchers(), 3);
     for _ in 0..5 {
         script.put(1, Outcome::Accepted);
     }
@@ -366,4 +365,38 @@ async fn there_are_so_many_seats_and_one_that_leaves_makes_room() {
     assert!(matches!(hub.watch("", CostFilters::default()).await, Err(WatchError::TooMany)));
     all.pop();
     assert!(hub.watch("", CostFilters::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_slowest_is_behind_from_when_it_last_was_at_the_end() {
+    let script = Script::new();
+    let hub = hub(&script);
+    assert_eq!(hub.lag(), None);
+    let mut quick = hub.watch("", CostFilters::default()).await.unwrap();
+    let mut slow = hub.watch("", CostFilters::default()).await.unwrap();
+    assert_eq!(caught_up(&mut quick).await + caught_up(&mut slow).await, 0);
+    let quick = tokio::spawn(async move { told(&mut quick).await });
+    // One waits at the end, the other does nothing.
+    tokio::time::sleep(NOTHING).await;
+    assert!(hub.lag().unwrap() >= NOTHING, "{:?}", hub.lag());
+    // Waiting at the end it is not behind; given up, it is.
+    let given_up = tokio::time::timeout(NOTHING, told(&mut slow)).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+    assert!(hub.lag().unwrap() < NOTHING, "{:?}", hub.lag());
+    script.put(0, Outcome::Accepted);
+    quick.await.unwrap();
+    // What waits for it keeps it behind, until the last of it was told.
+    script.put(0, Outcome::Accepted);
+    script.read(2 * STREAMS).await;
+    tokio::time::sleep(NOTHING).await;
+    told(&mut slow).await;
+    assert!(hub.lag().unwrap() >= NOTHING, "{:?}", hub.lag());
+    told(&mut slow).await;
+    let slow = tokio::spawn(async move { told(&mut slow).await });
+    while hub.lag() != Some(Duration::ZERO) {
+        tokio::task::yield_now().await;
+    }
+    slow.abort();
+    let _ = slow.await;
+    assert_eq!(hub.lag(), None);
 }

@@ -42,6 +42,11 @@ impl Service {
         let subscription = hub.watch(cursor, filter).await?;
         Ok(Watch { subscription, clock: self.clock.clone() })
     }
+
+    /// For how long the slowest of all who watch has not been at the end; `None`: nobody watches.
+    pub fn stream_lag(&self) -> Option<Duration> {
+        self.hub.get()?.lag()
+    }
 }
 
 impl Watch {

@@ -9,7 +9,6 @@ mod ledger;
 mod store;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
@@ -34,8 +33,6 @@ use crate::store::metered::Operation;
 const SECONDS: [f64; 15] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// Upper bounds of batches: up to the largest of the embedded store.
 const BATCHES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
-/// Says that no subscriber's lag was ever told.
-const NO_LAG: u64 = u64::MAX;
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -50,8 +47,6 @@ pub struct Metrics {
     store_batch: Histogram<u64>,
     /// One for each operation, in their order.
     operations: Vec<[KeyValue; 1]>,
-    /// Milliseconds, or [`NO_LAG`].
-    lag_ms: Arc<AtomicU64>,
 }
 
 impl Metrics {
@@ -89,8 +84,6 @@ impl Metrics {
             // Who looks for a rise must have seen a zero.
             store::ERRORS.iter().for_each(|name| store_errors.add(0, &[operation.clone(), KeyValue::new("error", *name)]));
         }
-        let lag_ms = Arc::new(AtomicU64::new(NO_LAG));
-        register_lag(&meter, lag_ms.clone());
         Self {
             calls: seconds(&meter, &names::CALLS),
             store_duration: seconds(&meter, &names::STORE_DURATION),
@@ -102,7 +95,6 @@ impl Metrics {
             registry,
             tables,
             catalogs,
-            lag_ms,
         }
     }
 
@@ -141,16 +133,17 @@ impl Metrics {
         self.store_batch.record(operations as u64, &[]);
     }
 
-    /// Says how far the slowest subscriber of cost events is behind.
-    pub fn set_stream_lag(&self, lag: Duration) {
-        self.lag_ms.store(u64::try_from(lag.as_millis()).unwrap_or(NO_LAG - 1), Ordering::Relaxed);
-    }
-
     /// Shows a number as it is when it is asked for; `None`: there is none any more.
     pub fn watch(&self, metric: &Metric, look: impl Fn() -> Option<usize> + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge(metric.name).with_description(metric.about).with_unit(metric.unit);
         // The instrument lives in the provider; what is returned is only a handle.
         let _ = gauge.with_callback(move |told| look().into_iter().for_each(|number| told.observe(number as u64, &[]))).build();
+    }
+
+    /// Shows a duration as it is when it is asked for; `None`: there is none.
+    pub fn watch_seconds(&self, metric: &Metric, look: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        let gauge = self.meter.f64_observable_gauge(metric.name).with_description(metric.about).with_unit(metric.unit);
+        let _ = gauge.with_callback(move |told| look().into_iter().for_each(|lasted| told.observe(lasted.as_secs_f64(), &[]))).build();
     }
 
     /// Everything as Prometheus reads it.
@@ -165,15 +158,6 @@ impl Metrics {
     pub(super) fn provider(&self) -> &SdkMeterProvider {
         &self.provider
     }
-}
-
-fn register_lag(meter: &Meter, lag_ms: Arc<AtomicU64>) {
-    let metric = &names::STREAM_LAG;
-    let gauge = meter.f64_observable_gauge(metric.name).with_description(metric.about).with_unit(metric.unit);
-    let look = move || Some(lag_ms.load(Ordering::Relaxed)).filter(|lag| *lag != NO_LAG);
-    let _ = gauge
-        .with_callback(move |told| look().into_iter().for_each(|lag| told.observe(Duration::from_millis(lag).as_secs_f64(), &[])))
-        .build();
 }
 
 fn seconds(meter: &Meter, metric: &Metric) -> Histogram<f64> {

@@ -165,7 +165,7 @@ metrics! {
     STORE_QUEUE: Gauge "genquota.store.queue" ["{operation}"] &[], "Operations that wait for the store.";
     JOURNAL_QUEUED: Gauge "genquota.journal.queued" ["{entry}"] &[], "Commands in the journal that wait for the store.";
     JOURNAL_DEAD: Gauge "genquota.journal.dead" ["{entry}"] &[], "Commands in the journal that the store would not take: a person must look at them.";
-    STREAM_LAG: Gauge "genquota.stream.lag" ["s"] &[], "How far the slowest subscriber of cost events is behind.";
+    STREAM_LAG: Gauge "genquota.stream.lag" ["s"] &[], "For how long the slowest subscriber of cost events has not been at the end.";
     CATALOG_INFO: Gauge "genquota.catalog.info" [""] &["version"], "The catalog in force; always 1.";
     BUILD_INFO: Gauge "genquota.build.info" [""] &["version", "revision"], "The program that runs; always 1.";
 }

@@ -69,6 +69,17 @@ async fn what_is_shown_is_what_is_named_with_its_kind_help_and_labels() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_watches_costs_has_a_lag_and_nobody_has_none() {
+    let sidecar = used().await;
+    let lag = || sidecar.metrics().lines().find_map(|line| line.strip_prefix("genquota_stream_lag_seconds ")?.parse::<f64>().ok());
+    assert_eq!(lag(), None);
+    let watcher = sidecar.watch().await;
+    wait_for("one at the end", || lag().filter(|lag| *lag == 0.0));
+    drop(watcher);
+    wait_for("nobody", || lag().is_none().then_some(()));
+}
+
 /// The names of all labels of a metric.
 fn labels_of(text: &str, name: &str) -> BTreeSet<String> {
     let series = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', '_'])));

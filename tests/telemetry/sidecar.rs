@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use genquota::client;
 use genquota::proto::v1;
+use genquota::proto::v1::cost_service_client::CostServiceClient;
 use genquota::proto::v1::quota_service_client::QuotaServiceClient;
-use tonic::Request;
 use tonic::transport::Channel;
+use tonic::{Request, Streaming};
 
 use crate::lab::PATIENCE;
 
@@ -42,6 +43,14 @@ impl Sidecar {
 
     pub(crate) async fn quota(&self) -> Quota {
         Quota(QuotaServiceClient::new(client::connect(&self.grpc.parse().unwrap(), PATIENCE).await.unwrap()))
+    }
+
+    /// Watches costs from now on, and has been told that it is at the end.
+    pub(crate) async fn watch(&self) -> Streaming<v1::WatchCostsResponse> {
+        let mut costs = CostServiceClient::new(client::connect(&self.grpc.parse().unwrap(), PATIENCE).await.unwrap());
+        let mut updates = costs.watch_costs(v1::WatchCostsRequest::default()).await.unwrap().into_inner();
+        assert!(updates.message().await.unwrap().is_some());
+        updates
     }
 
     /// What `/metrics` says.

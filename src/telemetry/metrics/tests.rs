@@ -1,7 +1,8 @@
 //! What changes of the ledger come to in the text of `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicUsize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::domain::catalog::CreditPolicy;
@@ -148,8 +149,11 @@ fn gauges_are_read_when_they_are_asked_for_and_leave_with_what_they_watch() {
     assert_eq!(values(&metrics, "genquota_journal_queued", &[]), [3.0]);
     drop(watched);
     assert_eq!(values(&metrics, "genquota_journal_queued", &[]), [0.0; 0]);
+    let lag = Arc::new(Mutex::new(None));
+    let looked = lag.clone();
+    metrics.watch_seconds(&names::STREAM_LAG, move || *looked.lock().unwrap());
     assert_eq!(values(&metrics, "genquota_stream_lag_seconds", &[]), [0.0; 0]);
-    metrics.set_stream_lag(Duration::from_millis(1_500));
+    *lag.lock().unwrap() = Some(Duration::from_millis(1_500));
     assert_eq!(values(&metrics, "genquota_stream_lag_seconds", &[]), [1.5]);
 }
 
