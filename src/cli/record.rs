@@ -1,13 +1,14 @@
 //! `genquota record`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::connection::Server;
 use super::exit::{self, Exit};
+use super::outcome::Outcome;
 use super::values::{self, Pair};
 use super::work::{BilledFlags, WorkFlags};
 use super::{Failure, output, render};
-use crate::proto::v1::{self, RecordUsageRequest, Target};
+use crate::proto::v1::{RecordUsageRequest, Target};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,23 +51,6 @@ pub(super) struct Record {
     pub(super) server: Server,
 }
 
-/// How recorded usage ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Outcome {
-    /// Delivered and kept
-    Accepted,
-    /// The target answered with an error
-    Failed,
-    /// Moderation stopped it
-    Blocked,
-    /// A quality gate refused the output
-    Rejected,
-    /// The caller or its customer gave up
-    Cancelled,
-    /// Nobody knows, as after a timeout
-    Unknown,
-}
-
 impl Record {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
         let usage_id = self.id.clone().unwrap_or_else(values::new_id);
@@ -80,7 +64,7 @@ impl Record {
             work: Some(self.work.required()?),
             billed_work: self.billed.work(),
             billed_cost: self.billed.billed_cost.clone(),
-            outcome: self.outcome.to_proto().into(),
+            outcome: self.outcome.wire().into(),
             labels: values::map(&self.label)?,
         };
         let made_id = self.id.is_none().then_some(usage_id.as_str());
@@ -94,18 +78,5 @@ impl Record {
             )
         })?;
         Ok(exit::DONE)
-    }
-}
-
-impl Outcome {
-    fn to_proto(self) -> v1::Outcome {
-        match self {
-            Self::Accepted => v1::Outcome::Accepted,
-            Self::Failed => v1::Outcome::Failed,
-            Self::Blocked => v1::Outcome::Blocked,
-            Self::Rejected => v1::Outcome::Rejected,
-            Self::Cancelled => v1::Outcome::Cancelled,
-            Self::Unknown => v1::Outcome::Unknown,
-        }
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::connection::Server;
 use super::exit::{self, Exit};
-use super::outcome::Outcome;
+use super::outcome::Undelivered;
 use super::work::BilledFlags;
 use super::{Failure, output, render};
 use crate::proto::v1::ReleaseRequest;
@@ -25,7 +25,7 @@ pub(super) struct Release {
     reservation_id: String,
     /// How the attempt ended
     #[arg(long, value_enum, default_value = "failed")]
-    outcome: Outcome,
+    outcome: Undelivered,
     /// What is worth keeping with the event, such as the provider's error code
     #[arg(long, default_value = "", hide_default_value = true)]
     detail: String,

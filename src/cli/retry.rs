@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::connection::Server;
 use super::exit::{self, Exit};
-use super::outcome::Outcome;
+use super::outcome::Undelivered;
 use super::work::{BilledFlags, WorkFlags};
 use super::{Failure, output, render, values};
 use crate::proto::v1::retry_response;
@@ -31,7 +31,7 @@ pub(super) struct Retry {
     attempt: i32,
     /// How it ended
     #[arg(long, value_enum, default_value = "failed")]
-    outcome: Outcome,
+    outcome: Undelivered,
     /// The target of the next attempt, `PROVIDER/MODEL` [default: the same again]
     #[arg(long, value_name = "TARGET", value_parser = values::target)]
     target: Option<Target>,

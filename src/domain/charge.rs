@@ -97,6 +97,30 @@ impl AtTarget {
     pub fn cost(&self) -> Option<Micros> {
         (self.priced.basis != CostBasis::None).then_some(self.priced.cost)
     }
+
+    /// The attempt that begins here, of work that was planned elsewhere.
+    pub fn attempt(&self, number: u32, reason: AttemptReason, target: Option<&Target>, planned: &Self, start_time: Timestamp) -> Attempt {
+        Attempt {
+            number,
+            reason,
+            target: target.cloned(),
+            tier: self.priced.tier.clone(),
+            outcome: None,
+            outcome_unknown: false,
+            units: self.units,
+            cost: self.priced.cost,
+            planned_cost: planned.cost(),
+            basis: self.priced.basis,
+            price_from: self.priced.from,
+            start_time,
+            end_time: None,
+            asked: None,
+            delivered: None,
+            billed: None,
+            closed_by: None,
+            trace: None,
+        }
+    }
 }
 
 impl InvalidField {
@@ -206,26 +230,7 @@ impl<'c> Charge<'c> {
         let here = price(ask.target)?;
         let planned_target = ask.planned_target.or(ask.target);
         let planned = if planned_target == ask.target { here.clone() } else { price(planned_target)? };
-        let attempt = Attempt {
-            number: 1,
-            reason: AttemptReason::First,
-            target: ask.target.cloned(),
-            tier: here.priced.tier.clone(),
-            outcome: None,
-            outcome_unknown: false,
-            units: here.units,
-            cost: here.priced.cost,
-            planned_cost: planned.cost(),
-            basis: here.priced.basis,
-            price_from: here.priced.from,
-            start_time: view.now,
-            end_time: None,
-            asked: None,
-            delivered: None,
-            billed: None,
-            closed_by: None,
-            trace: None,
-        };
+        let attempt = here.attempt(1, AttemptReason::First, ask.target, &planned, view.now);
         let mut charge = Self {
             action,
             plan,
@@ -233,7 +238,7 @@ impl<'c> Charge<'c> {
             cost: here.priced.cost,
             sources: Vec::new(),
             overage: None,
-            whole: view.plan.as_ref().is_some_and(|active| active.terms.whole),
+            whole: view.is_whole(),
             caps: Vec::new(),
             seat: Seat::None,
             violations: violations(view, action, ask, &here, &planned),

@@ -103,7 +103,7 @@ impl Retry<'_> {
         let booked: Vec<CapLeg> =
             booked.into_iter().filter(|leg| !leg.amount.is_zero()).map(|leg| CapLeg { booked: true, ..leg }).collect();
         let legs = booked.iter().cloned().chain(caps.iter().map(|cap| cap.leg.clone())).chain(watched).collect();
-        let take = Take { units, sources: paying, whole: is_whole(then), overage: None, caps: legs };
+        let take = Take { units, sources: paying, whole: then.is_whole(), overage: None, caps: legs };
         let period = view.plan.as_ref().map(|active| (active.period.start, active.period.end));
         let (from, before) = period.unwrap_or((Timestamp::MIN, Timestamp::MAX));
         let transaction = Transaction {
@@ -205,26 +205,8 @@ impl Retry<'_> {
             _ if elsewhere => AttemptReason::Failover,
             _ => AttemptReason::Retry,
         });
-        let next = Attempt {
-            number: closed.number.saturating_add(1),
-            reason,
-            target,
-            tier: here.priced.tier.clone(),
-            outcome: None,
-            outcome_unknown: false,
-            units: here.units,
-            cost: here.priced.cost,
-            planned_cost: planned.cost(),
-            basis: here.priced.basis,
-            price_from: here.priced.from,
-            start_time: closed.end_time.unwrap_or(now),
-            end_time: None,
-            asked: None,
-            delivered: None,
-            billed: None,
-            closed_by: None,
-            trace: None,
-        };
+        let (number, start) = (closed.number.saturating_add(1), closed.end_time.unwrap_or(now));
+        let next = here.attempt(number, reason, target.as_ref(), &planned, start);
         if let Some(work) = self.next.work.as_ref().filter(|work| **work != detail.work) {
             closed.asked = Some(std::mem::replace(&mut detail.work, work.clone()));
         }
@@ -242,7 +224,7 @@ impl Retry<'_> {
         let kept = own.iter().filter(|source| !of_today(source)).filter_map(|source| source.at_most);
         let kept = kept.fold(Micros::ZERO, |sum, held| sum.checked_add(held).unwrap_or(Micros::MAX));
         let today = today.iter().map(|source| source.source.clone());
-        Ok(match (is_whole(then), units <= self.row.units_held()) {
+        Ok(match (then.is_whole(), units <= self.row.units_held()) {
             (false, _) => (own.into_iter().chain(today).collect(), kept),
             (true, true) => (own, kept),
             (true, false) => (today.collect(), Micros::ZERO),
@@ -278,9 +260,4 @@ impl Retrial<'_> {
         }
         Denial::of(violations)
     }
-}
-
-/// One source must pay a whole generation (P9).
-fn is_whole(then: &View<'_>) -> bool {
-    then.plan.as_ref().is_some_and(|active| active.terms.whole)
 }

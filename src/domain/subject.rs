@@ -139,6 +139,11 @@ impl<'a> View<'a> {
         Ok(Self { document, plan, zone, now })
     }
 
+    /// Whether one source must pay a whole generation (P9).
+    pub fn is_whole(&self) -> bool {
+        self.plan.as_ref().is_some_and(|active| active.terms.whole)
+    }
+
     /// Whether anything at all is known of this subject: a document or a default plan (P15).
     pub fn is_known(&self) -> bool {
         self.document.is_some() || self.plan.is_some()

@@ -47,18 +47,26 @@ impl Service {
     pub async fn retry(&self, command: RetryCommand) -> Result<Retried, ServiceError> {
         self.not_queued(&command.subject, &command.id)?;
         let mut judging = Judging::new(self, &command.subject);
-        let mut seen = self.recent.get(&(command.subject.clone(), command.id.clone()));
+        // As it was last seen here: another sidecar may have gone on since, so nothing is refused by it.
+        let mut recent = self.recent.get(&(command.subject.clone(), command.id.clone()));
+        let mut seen = None;
         for _ in 0..ROUNDS_MAX {
-            let row = match seen.take() {
+            let is_recent = recent.is_some();
+            let row = match recent.take().or_else(|| seen.take()) {
                 Some(row) => row,
                 None => self.known(&command.subject, &command.id, Urgency::Settle).await?,
             };
             let current = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
             let now = view(&current, document.as_deref(), judging.now)?;
-            let row = match find(row, &command)? {
-                Found::Replayed(row) => return Ok(Retried::without_event(self.replayed(&command.subject, row, &now).await?)),
-                Found::Open(row) => row,
+            let row = match find(row, &command) {
+                Ok(Found::Open(row)) => row,
+                Ok(Found::Replayed(row)) => {
+                    self.remember(&Reservation { subject: command.subject.clone(), row: row.clone() });
+                    return Ok(Retried::without_event(self.replayed(&command.subject, row, &now).await?));
+                }
+                Err(_) if is_recent => continue,
+                Err(problem) => return Err(problem),
             };
             let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
             let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
@@ -73,7 +81,7 @@ impl Service {
             };
             let retrial = retry.work_out(&pinned, &now, &then)?;
             if !retrial.violations.is_empty() {
-                if self.is_outdated(&command.subject, &now).await? {
+                if is_recent || self.is_outdated(&command.subject, &now).await? {
                     continue;
                 }
                 return self.unchanged(&row, &now, retrial.refusal(), &command.subject).await;

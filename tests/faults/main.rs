@@ -5,6 +5,10 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+#[expect(dead_code, reason = "each crate uses its own part of it")]
+#[path = "../served/mod.rs"]
+mod served;
+
 #[expect(dead_code, reason = "the store's tests use more of it")]
 #[path = "../store/fixtures.rs"]
 mod fixtures;

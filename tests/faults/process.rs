@@ -1,8 +1,6 @@
 //! Whole sidecars over one Redis: the real binary killed in the middle of a call, and sidecars whose clocks are wrong.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +20,7 @@ use tonic::transport::Channel;
 
 use crate::books::Books;
 use crate::lab::{Aof, Direction, Kind, PATIENCE, Proxy, Server, Settings};
+use crate::served::Served;
 use crate::sidecars::{INSTANCE, seed, until};
 
 type Quota = QuotaServiceClient<Channel>;
@@ -44,45 +43,16 @@ fn settings(store: &str) -> [(&'static str, String); 9] {
     ]
 }
 
-/// The real binary. None outlives its test.
-struct Sidecar {
-    child: Child,
-    address: String,
+fn serve(store: &str) -> Served {
+    let mut command = Served::command();
+    for (key, value) in settings(store) {
+        command.env(format!("GENQUOTA_{}", key.replace('.', "_").to_uppercase()), value);
+    }
+    Served::start(command)
 }
 
-impl Sidecar {
-    fn start(store: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genquota"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GENQUOTA_")) {
-            command.env_remove(name);
-        }
-        for (key, value) in settings(store) {
-            command.env(format!("GENQUOTA_{}", key.replace('.', "_").to_uppercase()), value);
-        }
-        command.args(["serve", "--json"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the sidecar did not start: {line:?}"));
-        Self { child, address: told["listen"][0].as_str().unwrap().to_owned() }
-    }
-
-    async fn connect(&self) -> Channel {
-        client::connect(&self.address.parse().unwrap(), PATIENCE).await.unwrap()
-    }
-
-    /// SIGKILL.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn connect(served: &Served) -> Channel {
+    client::connect(&served.grpc.parse().unwrap(), PATIENCE).await.unwrap()
 }
 
 async fn create_subject(channel: Channel) {
@@ -131,9 +101,9 @@ async fn nothing_is_held(server: &Server) -> Books {
 async fn killed_in_the_middle(direction: Direction) {
     let server = Server::start(Kind::Redis7, Settings::default().aof(Aof::Everysec));
     let proxy = Proxy::start(&server.address());
-    let first = Sidecar::start(&proxy.url());
-    create_subject(first.connect().await).await;
-    let mut quota = Quota::new(first.connect().await);
+    let first = serve(&proxy.url());
+    create_subject(connect(&first).await).await;
+    let mut quota = Quota::new(connect(&first).await);
     let ttl = Duration::from_secs(2);
     quota.reserve(reserve("before", ttl)).await.unwrap();
 
@@ -152,8 +122,8 @@ async fn killed_in_the_middle(direction: Direction) {
     assert!(call.await.unwrap().is_err(), "somebody answered");
     proxy.close_all();
 
-    let second = Sidecar::start(&server.url());
-    let mut quota = Quota::new(second.connect().await);
+    let second = serve(&server.url());
+    let mut quota = Quota::new(connect(&second).await);
     let repeat = quota.reserve(reserve("middle", ttl)).await.unwrap().into_inner();
     assert_eq!(repeat.replayed, direction == Direction::Replies);
     assert!(granted(repeat).is_some());
@@ -179,11 +149,11 @@ async fn sidecar_killed_under_load_leaves_what_it_acknowledged_and_nothing_held(
     const CLIENTS: usize = 16;
     let mut random = Rng::with_seed(seed());
     let server = Server::start(Kind::Redis7, Settings::default());
-    let [first, second] = [Sidecar::start(&server.url()), Sidecar::start(&server.url())];
-    create_subject(first.connect().await).await;
+    let [first, second] = [serve(&server.url()), serve(&server.url())];
+    create_subject(connect(&first).await).await;
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        let mut quota = Quota::new(if client % 2 == 0 { first.connect().await } else { second.connect().await });
+        let mut quota = Quota::new(if client % 2 == 0 { connect(&first).await } else { connect(&second).await });
         clients.spawn(async move {
             let mut acknowledged = Vec::new();
             for number in 0..100 {
@@ -240,8 +210,8 @@ async fn sidecar_whose_clock_is_wrong_decides_as_the_others_do() {
     let wrong = Arc::new(ManualClock::at(SystemClock.now()));
     let mut astray = with_clock(&server.url(), wrong.clone(), &stop).await;
     let mut right = with_clock(&server.url(), Arc::new(SystemClock), &stop).await;
-    let binary = Sidecar::start(&server.url());
-    create_subject(binary.connect().await).await;
+    let binary = serve(&server.url());
+    create_subject(connect(&binary).await).await;
     let ttl = Duration::from_secs(600);
     let mut deadlines = Vec::new();
     for (number, step) in [2, -2, 3600, -3600, 40 * 86_400, -40 * 86_400].map(SignedDuration::from_secs).into_iter().enumerate() {

@@ -3,6 +3,7 @@
 mod chains;
 mod forecast;
 mod policy;
+mod sidecars;
 mod stores;
 mod summary;
 mod unknown;

@@ -8,4 +8,7 @@ mod files;
 mod lab;
 mod otlp;
 mod prometheus;
+#[expect(dead_code, reason = "each crate uses its own part of it")]
+#[path = "../served/mod.rs"]
+mod served;
 mod sidecar;

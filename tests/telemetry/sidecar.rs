@@ -1,9 +1,9 @@
 //! A real `genquota serve` with the variables that a test wants, and calls to it that belong to a trace.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use genquota::client;
@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 use crate::lab::PATIENCE;
+use crate::served::Served;
 
 /// Trace and parent that every call of these tests belongs to.
 pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -21,33 +22,28 @@ pub(crate) const PARENT: &str = "b7ad6b7169203331";
 
 /// Ended with its test.
 pub(crate) struct Sidecar {
-    child: Child,
-    grpc: String,
+    served: Served,
     pub(crate) http: String,
 }
 
 impl Sidecar {
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
         let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telemetry/catalog.yaml");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genquota"));
-        command.env_clear().envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "memory:"]);
-        command.arg("--catalog").arg(catalog);
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the sidecar did not start: {line:?}"));
-        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-        Self { child, grpc: text(&told["listen"][0]), http: text(&told["http"]) }
+        let mut command = Served::command();
+        command.args(["--http", "127.0.0.1:0", "--store", "memory:"]).arg("--catalog").arg(catalog);
+        command.envs(variables.iter().copied());
+        let served = Served::start(command);
+        let http = served.http.clone().unwrap();
+        Self { served, http }
     }
 
     pub(crate) async fn quota(&self) -> Quota {
-        Quota(QuotaServiceClient::new(client::connect(&self.grpc.parse().unwrap(), PATIENCE).await.unwrap()))
+        Quota(QuotaServiceClient::new(client::connect(&self.served.grpc.parse().unwrap(), PATIENCE).await.unwrap()))
     }
 
     /// Watches costs from now on, and has been told that it is at the end.
     pub(crate) async fn watch(&self) -> Streaming<v1::WatchCostsResponse> {
-        let mut costs = CostServiceClient::new(client::connect(&self.grpc.parse().unwrap(), PATIENCE).await.unwrap());
+        let mut costs = CostServiceClient::new(client::connect(&self.served.grpc.parse().unwrap(), PATIENCE).await.unwrap());
         let mut updates = costs.watch_costs(v1::WatchCostsRequest::default()).await.unwrap().into_inner();
         assert!(updates.message().await.unwrap().is_some());
         updates
@@ -68,23 +64,16 @@ impl Sidecar {
 
     /// SIGTERM, and how it ends within `limit`. Connections of this runtime hear of it meanwhile.
     pub(crate) async fn stop(mut self, limit: Duration) -> ExitStatus {
-        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
+        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.served.child.id())]).status().unwrap();
         assert!(asked.success());
         let deadline = Instant::now() + limit;
         loop {
-            match self.child.try_wait().unwrap() {
+            match self.served.child.try_wait().unwrap() {
                 Some(status) => return status,
                 None if Instant::now() > deadline => panic!("the sidecar still runs after {limit:?}"),
                 None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,9 +1,7 @@
 //! The real binary, killed at any moment under load: no commit without its event, no event without its commit, none twice under another id.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -17,49 +15,22 @@ use crate::ask::{ask, outputs};
 use crate::caller::Caller;
 use crate::harness::PATIENCE;
 use crate::lab::{Aof, Kind, Server, Settings};
+use crate::served::Served;
 use crate::watcher::history;
 
 const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/catalog.yaml");
 const ROUNDS: usize = 4;
 const CALLERS: usize = 24;
 
-/// The real binary. None outlives its test.
-struct Sidecar {
-    child: Child,
-    address: String,
+fn serve(store: &str, dir: &Path) -> Served {
+    let mut command = Served::command();
+    command.args(["--http", "off", "--log-filter", "off", "--redis-partitions", "2"]);
+    command.args(["--catalog", CATALOG, "--store", store]).arg("--journal").arg(dir.join("journal"));
+    Served::start(command)
 }
 
-impl Sidecar {
-    fn start(store: &str, dir: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genquota"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GENQUOTA_")) {
-            command.env_remove(name);
-        }
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--http", "off", "--log-filter", "off", "--redis-partitions", "2"]);
-        command.args(["--catalog", CATALOG, "--store", store]).arg("--journal").arg(dir.join("journal"));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the sidecar did not start: {line:?}"));
-        Self { child, address: told["listen"][0].as_str().unwrap().to_owned() }
-    }
-
-    async fn connect(&self) -> Channel {
-        client::connect(&self.address.parse().unwrap(), PATIENCE).await.unwrap()
-    }
-
-    /// SIGKILL.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn connect(served: &Served) -> Channel {
+    client::connect(&served.grpc.parse().unwrap(), PATIENCE).await.unwrap()
 }
 
 /// Reserves and settles until nobody answers. Returns every id that was asked for.
@@ -88,22 +59,22 @@ async fn killed_at_any_moment(store: &str, dir: &TempDir) {
     println!("seed {seed}");
     let mut random = Rng::with_seed(seed);
     let (mut asked, mut known) = (Vec::new(), BTreeMap::<String, v1::CostEvent>::new());
-    let mut sidecar = Sidecar::start(store, dir.path());
-    let acme = Caller::new(sidecar.connect().await, "acme");
+    let mut sidecar = serve(store, dir.path());
+    let acme = Caller::new(connect(&sidecar).await, "acme");
     acme.create("").await.unwrap();
     acme.subscribe("wide", |_| {}).await.unwrap();
     for round in 0..ROUNDS {
         let mut callers = JoinSet::new();
         for number in 0..CALLERS {
-            callers.spawn(caller(sidecar.connect().await, number, round));
+            callers.spawn(caller(connect(&sidecar).await, number, round));
         }
         tokio::time::sleep(Duration::from_micros(random.u64(300_000..900_000))).await;
         sidecar.kill();
         while let Some(ids) = callers.join_next().await {
             asked.extend(ids.unwrap());
         }
-        sidecar = Sidecar::start(store, dir.path());
-        let channel = sidecar.connect().await;
+        sidecar = serve(store, dir.path());
+        let channel = connect(&sidecar).await;
         let acme = Caller::new(channel.clone(), "acme");
         let events = history(&channel).await;
         let mut of = BTreeMap::<&str, Vec<&v1::CostEvent>>::new();

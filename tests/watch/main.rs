@@ -22,6 +22,9 @@ mod ledger;
 mod live;
 mod load;
 mod refusals;
+#[expect(dead_code, reason = "each crate uses its own part of it")]
+#[path = "../served/mod.rs"]
+mod served;
 mod sidecars;
 mod slow;
 mod watcher;
