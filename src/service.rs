@@ -39,7 +39,7 @@ mod subjects;
 mod watch;
 
 pub use catalogs::{Catalogs, ReadCatalog};
-pub use costs::{Forecast, ForecastCommand, LOOKBACK_HOURS_MAX, Summary, SummaryCommand};
+pub use costs::{Forecast, ForecastCommand, Summary, SummaryCommand};
 pub use error::{ServiceError, state_name};
 pub use outage::OutageRules;
 pub use query::SubjectBalance;

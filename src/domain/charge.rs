@@ -13,11 +13,11 @@ use super::catalog::Catalog;
 use super::condition::Circumstances;
 use super::counting::{Action, WorkError};
 use super::denial::{DenialReason, Violation};
-use super::failover;
+use super::failover::{Step as FailoverStep, Way};
 use super::ids::{ActionId, AttributeId, GenerationId, MeasureId, MeterId, PlanId, ReservationId, Target, TierId, UserId};
 use super::ledger::{AccountKey, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Side, State, Step, Take, Transaction};
 use super::period::OutOfCalendar;
-use super::plan::Features;
+use super::plan::{Failover, Features};
 use super::price_book::{CostBasis, PriceError, Priced};
 use super::reservation::{Attempt, AttemptReason, Detail, Labels};
 use super::subject::{Document, PayingSource, Seat, View};
@@ -96,6 +96,18 @@ impl AtTarget {
     /// What it costs, where that is known.
     pub fn cost(&self) -> Option<Micros> {
         (self.priced.basis != CostBasis::None).then_some(self.priced.cost)
+    }
+
+    /// What going here means on the way of a generation.
+    pub fn step(&self, target: Option<&Target>, way: &Way<'_>) -> FailoverStep<'_> {
+        FailoverStep {
+            attempt: way.attempt,
+            elsewhere: target != way.planned_target,
+            tier: self.priced.tier.as_ref(),
+            cost: self.cost(),
+            planned_cost: way.planned_cost,
+            spent: way.spent,
+        }
     }
 
     /// The attempt that begins here, of work that was planned elsewhere.
@@ -226,41 +238,28 @@ impl<'c> Charge<'c> {
             return Err(ChargeError::Invalid(problems));
         }
         let plan = view.plan.as_ref().map(|active| &active.plan.id);
-        let price = |target| at_target(catalog, action, plan, target, (ask.work, "work"), view.now);
+        let price = |target: Option<&Target>| at_target(catalog, action, plan, target, (ask.work, "work"), view.now);
         let here = price(ask.target)?;
         let planned_target = ask.planned_target.or(ask.target);
         let planned = if planned_target == ask.target { here.clone() } else { price(planned_target)? };
         let attempt = here.attempt(1, AttemptReason::First, ask.target, &planned, view.now);
+        let way = Way { attempt: 2, planned_target, planned_cost: planned.cost(), spent: Micros::ZERO };
+        let (units, cost) = to_hold(view, action, &here, &way, ask.fallbacks, |target| price(Some(target)))?;
         let mut charge = Self {
             action,
             plan,
-            units: here.units,
-            cost: here.priced.cost,
+            units,
+            cost,
             sources: Vec::new(),
             overage: None,
             whole: view.is_whole(),
             caps: Vec::new(),
             seat: Seat::None,
-            violations: violations(view, action, ask, &here, &planned),
+            violations: violations(view, action, ask, (&here, &planned)),
             valid: (Timestamp::MIN, Timestamp::MAX),
             now: view.now,
             attempt,
         };
-        for target in ask.fallbacks {
-            let there = price(Some(target))?;
-            let step = failover::Step {
-                attempt: 2,
-                elsewhere: Some(target) != planned_target,
-                tier: there.priced.tier.as_ref(),
-                cost: there.cost(),
-                planned_cost: planned.cost(),
-                spent: Micros::ZERO,
-            };
-            if may_fail_over(view, action, &there, step) {
-                charge.units = charge.units.max(there.units);
-                charge.cost = charge.cost.max(there.priced.cost);
-            }
-        }
         if let Some(meter) = action.meter() {
             charge.draw_on(catalog, view, meter, ask)?;
         }
@@ -378,7 +377,7 @@ pub struct Opening {
     pub dry_run: bool,
 }
 
-fn violations(view: &View<'_>, action: &Action, ask: &Ask<'_>, here: &AtTarget, planned: &AtTarget) -> Vec<Violation> {
+fn violations(view: &View<'_>, action: &Action, ask: &Ask<'_>, (here, planned): (&AtTarget, &AtTarget)) -> Vec<Violation> {
     let mut violations = Vec::new();
     if view.is_suspended() {
         violations.push(Violation::of(DenialReason::SubjectSuspended, "subject", &[]));
@@ -390,34 +389,53 @@ fn violations(view: &View<'_>, action: &Action, ask: &Ask<'_>, here: &AtTarget, 
         violations.extend(feature_violations(&active.terms.features, action, ask.work));
         violations.extend(tier_violation(&active.terms.features, here));
         if ask.planned_target.is_some_and(|planned| Some(planned) != ask.target) && !here.refused && !planned.refused {
-            let step = failover::Step {
-                attempt: 1,
-                elsewhere: true,
-                tier: here.priced.tier.as_ref(),
-                cost: here.cost(),
-                planned_cost: planned.cost(),
-                spent: Micros::ZERO,
-            };
-            violations.extend(active.terms.failover.of(&action.id).violations(step));
+            let way = Way { attempt: 1, planned_target: ask.planned_target, planned_cost: planned.cost(), spent: Micros::ZERO };
+            violations.extend(failover_violations(view, action, here.step(ask.target, &way)));
         }
     }
     for (target, refused) in
         [(ask.target, here.refused), (ask.planned_target.filter(|planned| Some(*planned) != ask.target), planned.refused)]
     {
-        if let Some(target) = target.filter(|_| refused) {
-            let of = [("provider", target.provider.as_str()), ("model", target.model.as_str())];
-            violations.push(Violation::of(DenialReason::UnpricedTarget, "price", &of));
-        }
+        violations.extend(target.filter(|_| refused).map(unpriced_violation));
     }
     violations
 }
 
-/// Whether the plan and its failover policy let a generation go to a target. Without a plan nothing forbids it.
-pub(super) fn may_fail_over(view: &View<'_>, action: &Action, there: &AtTarget, step: failover::Step<'_>) -> bool {
-    let allowed = view.plan.as_ref().is_none_or(|active| {
-        tier_violation(&active.terms.features, there).is_none() && active.terms.failover.of(&action.id).violations(step).is_empty()
-    });
-    allowed && !there.refused
+pub(super) fn unpriced_violation(target: &Target) -> Violation {
+    let of = [("provider", target.provider.as_str()), ("model", target.model.as_str())];
+    Violation::of(DenialReason::UnpricedTarget, "price", &of)
+}
+
+/// Units and cost to hold for what begins at a target, or at a dearer fallback that it may still come to: in the next attempt, by the plan
+/// and its failover policy.
+pub(super) fn to_hold(
+    view: &View<'_>,
+    action: &Action,
+    here: &AtTarget,
+    way: &Way<'_>,
+    fallbacks: &[Target],
+    price: impl Fn(&Target) -> Result<AtTarget, ChargeError>,
+) -> Result<(Micros, Micros), ChargeError> {
+    let (mut units, mut cost) = (here.units, here.priced.cost);
+    for target in fallbacks {
+        let there = price(target)?;
+        let may_go_there = !there.refused
+            && view.plan.as_ref().is_none_or(|active| tier_violation(&active.terms.features, &there).is_none())
+            && failover_violations(view, action, there.step(Some(target), way)).is_empty();
+        if may_go_there {
+            units = units.max(there.units);
+            cost = cost.max(there.priced.cost);
+        }
+    }
+    Ok((units, cost))
+}
+
+/// What the plan's failover policy has against a step; without a plan, what every ledger has.
+pub(super) fn failover_violations(view: &View<'_>, action: &Action, step: FailoverStep<'_>) -> Vec<Violation> {
+    match &view.plan {
+        Some(active) => active.terms.failover.of(&action.id).violations(step),
+        None => Failover::default().violations(step),
+    }
 }
 
 /// Credits never unlock features: these gate before any balance is looked at (P10).

@@ -2,7 +2,7 @@
 
 use super::amount::{Micros, exact_product};
 use super::denial::{DenialReason, Violation};
-use super::ids::TierId;
+use super::ids::{Target, TierId};
 use super::plan::Failover;
 
 /// Most attempts of one reservation where the plan names no bound: more than any chain of targets has, and few enough for a row of the
@@ -21,6 +21,18 @@ pub struct Step<'a> {
     pub cost: Option<Micros>,
     pub planned_cost: Option<Micros>,
     /// What the attempts before it have cost.
+    pub spent: Micros,
+}
+
+/// How far a generation has come, and where it was meant to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    /// The number of the attempt that is looked at.
+    pub attempt: u32,
+    pub planned_target: Option<&'a Target>,
+    /// What that would cost for the same work.
+    pub planned_cost: Option<Micros>,
+    /// What the attempts before have cost.
     pub spent: Micros,
 }
 

@@ -11,10 +11,13 @@ use super::amount::Micros;
 use super::balance::Snapshot;
 use super::cap::{CapAmounts, ChargedCap};
 use super::catalog::Catalog;
-use super::charge::{AtTarget, ChargeError, InvalidField, at_target, checked_action, feature_violations, may_fail_over, tier_violation};
+use super::charge::{
+    AtTarget, ChargeError, InvalidField, at_target, checked_action, failover_violations, feature_violations, tier_violation, to_hold,
+    unpriced_violation,
+};
 use super::counting::Action;
 use super::denial::{Denial, DenialReason, Violation};
-use super::failover::Step as Failover;
+use super::failover::Way;
 use super::ids::{SubjectId, Target, TraceId};
 use super::ledger::{
     Account, AccountKey, CapLeg, Denied, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take,
@@ -149,24 +152,16 @@ impl Retry<'_> {
     fn size(&self, pinned: &Catalog, then: &View<'_>, opened: &Opened<'_>) -> Result<(Micros, Micros), ChargeError> {
         let detail = &self.row.detail;
         let work = self.next.work.as_ref().unwrap_or(&detail.work);
-        let (mut units, mut cost) = (opened.here.units, opened.here.priced.cost);
-        for target in &detail.fallbacks {
-            let there = at_target(pinned, opened.action, detail.plan.as_ref(), Some(target), (work, "next_work"), detail.judged_at)?;
-            let step = self.step(opened, &there, Some(target), opened.closed.number.saturating_add(2));
-            if may_fail_over(then, opened.action, &there, step) {
-                units = units.max(there.units);
-                cost = cost.max(there.priced.cost);
-            }
-        }
-        Ok((units, cost))
+        let at =
+            |target: &Target| at_target(pinned, opened.action, detail.plan.as_ref(), Some(target), (work, "next_work"), detail.judged_at);
+        to_hold(then, opened.action, &opened.here, &self.way(opened, 2), &detail.fallbacks, at)
     }
 
-    fn step<'t>(&self, opened: &Opened<'_>, there: &'t AtTarget, target: Option<&Target>, attempt: u32) -> Failover<'t> {
-        Failover {
-            attempt,
-            elsewhere: target != self.row.detail.planned_target.as_ref(),
-            tier: there.priced.tier.as_ref(),
-            cost: there.cost(),
+    /// The way as it is so many attempts after the one that is closed.
+    fn way(&self, opened: &Opened<'_>, later: u32) -> Way<'_> {
+        Way {
+            attempt: opened.closed.number.saturating_add(later),
+            planned_target: self.row.detail.planned_target.as_ref(),
             planned_cost: opened.planned.cost(),
             spent: opened.spent,
         }
@@ -179,19 +174,13 @@ impl Retry<'_> {
             violations.push(Violation::of(DenialReason::SubjectSuspended, "subject", &[]));
         }
         let work = self.next.work.as_ref().unwrap_or(&self.row.detail.work);
-        let step = self.step(opened, &opened.here, opened.target.as_ref(), opened.closed.number.saturating_add(1));
-        match &then.plan {
-            Some(active) => {
-                violations.extend(feature_violations(&active.terms.features, opened.action, work));
-                violations.extend(tier_violation(&active.terms.features, &opened.here));
-                violations.extend(active.terms.failover.of(&opened.action.id).violations(step));
-            }
-            None => violations.extend(super::plan::Failover::default().violations(step)),
+        if let Some(active) = &then.plan {
+            violations.extend(feature_violations(&active.terms.features, opened.action, work));
+            violations.extend(tier_violation(&active.terms.features, &opened.here));
         }
-        if let Some(target) = opened.target.as_ref().filter(|_| opened.here.refused) {
-            let of = [("provider", target.provider.as_str()), ("model", target.model.as_str())];
-            violations.push(Violation::of(DenialReason::UnpricedTarget, "price", &of));
-        }
+        let step = opened.here.step(opened.target.as_ref(), &self.way(opened, 1));
+        violations.extend(failover_violations(then, opened.action, step));
+        violations.extend(opened.target.as_ref().filter(|_| opened.here.refused).map(unpriced_violation));
         violations
     }
 

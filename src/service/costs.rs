@@ -15,8 +15,6 @@ use crate::domain::summary::hour_of;
 use crate::domain::work::Work;
 use crate::store::CostsOf;
 
-/// Steps of one summary at the most (its proto says so).
-pub const STEPS_MAX: i64 = 10_000;
 /// Rows of one answer at the most: some 4 MiB, which a client takes by default.
 const ROWS_MAX: usize = 20_000;
 /// A summary reaches back this far where nobody says how far, and a forecast as well.
@@ -85,9 +83,6 @@ impl Service {
             return Err(ServiceError::invalid("start_time", "lies more than 366 days before the end"));
         }
         let step = command.step.unwrap_or(end - start);
-        if (end - start) / step > STEPS_MAX {
-            return Err(ServiceError::invalid("step", format!("splits the span into more than {STEPS_MAX} steps")));
-        }
         let of = match &command.filters.subject {
             Some(subject) => CostsOf::Subject(subject.clone()),
             None if command.group_by.iter().any(|group| group.is_of_subjects()) => CostsOf::EachSubject,
@@ -107,6 +102,10 @@ impl Service {
     pub async fn forecast_costs(&self, command: ForecastCommand) -> Result<Forecast, ServiceError> {
         let (catalog, now) = (self.catalog(), self.clock.now());
         let ForecastCommand { action, target, work, actions_per_month, lookback } = command;
+        let lookback = lookback.unwrap_or(FORECAST_HOURS);
+        if lookback > SPAN_HOURS_MAX {
+            return Err(ServiceError::invalid("lookback", "must be at most 366 days"));
+        }
         checked_action(&catalog, &action, &work, "work")?;
         let priced = match catalog.price_book.price(&action, &target, &work, now) {
             Ok(priced) if priced.basis != CostBasis::None => priced,
@@ -116,7 +115,7 @@ impl Service {
             }
         };
         let end = hour_of(now) + 1;
-        let hours = end - lookback.unwrap_or(FORECAST_HOURS)..end;
+        let hours = end - lookback..end;
         let sums = self.store.costs(hours.clone(), CostsOf::Everybody).await?;
         let filters =
             CostFilters { provider: Some(target.provider), model: Some(target.model), action: Some(action), ..CostFilters::default() };
@@ -142,6 +141,3 @@ impl Service {
         })
     }
 }
-
-/// The longest lookback, for who reads a request.
-pub const LOOKBACK_HOURS_MAX: i64 = SPAN_HOURS_MAX;

@@ -8,7 +8,7 @@ use crate::domain::summary::{Tally, decimal};
 use crate::grpc::read::{Reader, shown};
 use crate::grpc::write;
 use crate::proto::v1;
-use crate::service::{Forecast, ForecastCommand, LOOKBACK_HOURS_MAX, ServiceError, Summary, SummaryCommand};
+use crate::service::{Forecast, ForecastCommand, ServiceError, Summary, SummaryCommand};
 
 const HOUR_SECONDS: i64 = 3600;
 /// Most actions of a forecast (cost_service.proto).
@@ -44,9 +44,6 @@ pub(super) fn read_forecast(request: &v1::ForecastCostsRequest) -> Result<Foreca
         actions => reader.problem("actions_per_month", format!("must be 1 to {ACTIONS_MAX}; got {actions}")),
     };
     let lookback = hours(&mut reader, "lookback", request.lookback.as_ref());
-    if let Some(Some(hours)) = lookback.filter(|hours| hours.is_some_and(|hours| hours > LOOKBACK_HOURS_MAX)) {
-        reader.problem::<()>("lookback", format!("must be at most {} days; got {hours} hours", LOOKBACK_HOURS_MAX / 24));
-    }
     let command = || {
         Some(ForecastCommand { action: action?, target: target?, work: work?, actions_per_month: actions_per_month?, lookback: lookback? })
     };

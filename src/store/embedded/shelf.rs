@@ -71,26 +71,32 @@ impl Shelf {
     /// Events are durable now.
     pub(super) fn put(&self, events: Vec<Event>, position: Position) {
         let count = events.len() as u64;
-        if let Books::Memory(memory) = &mut *self.lock() {
+        self.in_memory(|memory| {
             memory.sums.merge(Sums::of(events.iter()), first_hour(position.1, memory.options.cost_retention));
             memory.events.extend(events);
             memory.position = position;
-        }
+        });
         self.stirred.send_modify(|changes| *changes += count);
     }
 
     /// Forgets what a ledger in memory has kept for long enough.
     pub(super) fn trim(&self, now: Timestamp) {
-        // A database trims itself where it is written.
-        if !matches!(&*self.books.read().unwrap_or_else(PoisonError::into_inner), Books::Memory(_)) {
-            return;
-        }
-        if let Books::Memory(memory) = &mut *self.lock() {
+        self.in_memory(|memory| {
             let horizon = now.checked_sub(memory.options.event_retention).unwrap_or(Timestamp::MIN);
             let most = usize::try_from(memory.options.events_max).unwrap_or(usize::MAX).min(MEMORY_EVENTS_MAX);
             while memory.events.len() > most || memory.events.front().is_some_and(|event| event.time <= horizon) {
                 memory.events.pop_front();
             }
+        });
+    }
+
+    /// Changes what is kept in memory. A database is written and trimmed by its own transactions, and those who read it hold up nobody.
+    fn in_memory(&self, change: impl FnOnce(&mut Memory)) {
+        if !matches!(&*self.books.read().unwrap_or_else(PoisonError::into_inner), Books::Memory(_)) {
+            return;
+        }
+        if let Books::Memory(memory) = &mut *self.lock() {
+            change(memory);
         }
     }
 
@@ -180,7 +186,7 @@ impl Feed for EmbeddedFeed {
     }
 
     async fn events(&self, _: usize, after: Place, limit: usize) -> Result<Reading, StoreError> {
-        let (standing, events) = self.read(after, limit).await?;
+        let (standing, events) = self.read(after, limit.max(1)).await?;
         let events = events.into_iter().map(|event| (place(event.sequence), event)).collect();
         Ok(feed::reading(&standing, after, events, self.0.now()))
     }
