@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first thing that is not as it says")]
 
 mod contract;
+mod costs;
 mod crash;
 mod embedded;
 mod events;
@@ -169,4 +170,5 @@ on_every_store! {
     events::events_that_are_outdated_are_gone_and_a_reader_behind_them_is_told_so
     events::a_reader_at_the_end_of_an_idle_stream_misses_nothing_when_all_is_outdated
     events::a_place_that_the_ledger_never_reached_is_none_to_go_on_from
+    costs::sums_of_closed_attempts_are_kept_as_long_as_they_are_to_be_and_no_longer
 }

@@ -66,6 +66,7 @@ pub(crate) async fn open(url: &str, instance: &str, clock: Arc<ManualClock>, lik
         partitions: 4,
         retention: like.retention,
         event_retention: like.event_retention,
+        cost_retention: like.cost_retention,
         events_max: like.events_max,
         observer: like.observer,
         // Time stands still in these tests: what is due is what the store itself finds when it is asked.
