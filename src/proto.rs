@@ -1,7 +1,7 @@
 //! The wire types of `genquota.v1`, generated from `proto/` by the build.
 //!
-//! Owns the generated code and the descriptors that reflection and JSON printing read. Holds no logic: only `grpc`, `client`, `cli` and
-//! `demo` may name these types.
+//! Owns the generated code and the descriptors that reflection and JSON printing read. Holds no logic: only `grpc`, `client`, `cli`,
+//! `demo` and `traffic` may name these types.
 
 /// Messages, clients and servers of `genquota.v1`.
 #[expect(

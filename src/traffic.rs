@@ -12,6 +12,6 @@ mod wire;
 
 pub use attempt::Attempted;
 pub use cost::Sum;
-pub use read::{Gather, LedgerFile, ReadError, Traffic, read};
+pub use read::{CLOUD_EVENT_TYPE, LedgerFile, ReadError, Traffic, read};
 pub use replay::{DeniedSubject, Replay, ReplayError, Replayed, Totals};
 pub use reprice::{Repriced, RepricedRow};

@@ -90,12 +90,19 @@ impl Failure {
     pub(super) fn report(&self, as_json: bool) -> Exit {
         let text = match (self, as_json) {
             (Self::Config(error), true) => json!({ "error": problems_as_json(error) }).to_string(),
-            (Self::Config(error), false) => format!("error: {}\n{error}", problem_count(error)),
             (_, true) => self.told().as_json().to_string(),
-            (_, false) => self.told().as_text(),
+            (_, false) => self.text(),
         };
         eprintln!("{text}");
         self.exit()
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Config(error) => format!("error: {}\n{error}", problem_count(error)),
+            _ => self.told().as_text(),
+        }
     }
 
     fn told(&self) -> Told {
@@ -194,10 +201,18 @@ fn told_of_status(status: &Status, made_id: Option<&(&'static str, String)>) -> 
     }
 }
 
+/// The reason the server gave for a status, where it gave one that is known.
+pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
+    status.get_details_error_info().map(|info| known(&info.reason))
+}
+
+fn known(reason: &str) -> ErrorReason {
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")).unwrap_or(ErrorReason::Unspecified)
+}
+
 /// What to do next, by the reason the server gave.
 fn hint(reason: &str, code: Code) -> Option<&'static str> {
-    let known = ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")).unwrap_or(ErrorReason::Unspecified);
-    match known {
+    match known(reason) {
         ErrorReason::ReservationNotFound => Some("if there was usage, book it with `genquota record`"),
         ErrorReason::ReservationSettled => Some("`genquota reservation` shows how it ended"),
         ErrorReason::IdReused => Some("name a new id, or repeat the call exactly as it was"),

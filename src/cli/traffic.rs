@@ -14,9 +14,6 @@ use crate::catalog;
 use crate::domain::catalog::Catalog;
 use crate::traffic::{self, Attempted, ReadError, Traffic};
 
-/// Stands for stdin.
-const STANDARD: &str = "-";
-
 /// Which part of the traffic counts, by when attempts ended.
 #[derive(Debug, Args)]
 pub(super) struct SpanFlags {
@@ -61,7 +58,7 @@ fn instant(time: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
 /// Reads all events of a file, or of stdin.
 pub(super) fn read(path: &Path) -> Result<Traffic, Failure> {
     let told = Told::new();
-    let read = if path == Path::new(STANDARD) {
+    let read = if path == Path::new(values::STANDARD) {
         traffic::read(&mut BufReader::new(std::io::stdin().lock()), &told)
     } else {
         let file = File::open(path).map_err(|error| Failure::Usage(anyhow!("cannot read `{}`: {error}", path.display())))?;

@@ -9,6 +9,9 @@ use super::Failure;
 use crate::config::{DurationError, parse_duration};
 use crate::proto::v1::Target;
 
+/// Stands for stdin or stdout where a file is named.
+pub(super) const STANDARD: &str = "-";
+
 /// `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pair {

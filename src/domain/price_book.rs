@@ -32,6 +32,16 @@ pub enum Unpriced {
     Flag,
 }
 
+impl Unpriced {
+    /// What work without a price is booked at.
+    pub fn cost(self) -> Micros {
+        match self {
+            Self::Hold(cost) => cost,
+            Self::Refuse | Self::Flag => Micros::ZERO,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PricedTarget {
     pub tier: TierId,

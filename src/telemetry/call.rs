@@ -15,7 +15,7 @@ use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use tower::{Layer, Service};
 
-use super::names::{OTHER_METHOD, attribute};
+use super::names::{OTHER_METHOD, RPC_SYSTEM, attribute};
 use super::{Telemetry, context};
 
 /// What `grpc-status` means, by its number.
@@ -85,7 +85,7 @@ impl CallLayer {
             None => parent,
             Some(tracer) => {
                 let name = method.value.as_str().into_owned();
-                let attributes = [KeyValue::new(attribute::RPC_SYSTEM, "grpc"), method.clone()];
+                let attributes = [KeyValue::new(attribute::RPC_SYSTEM, RPC_SYSTEM), method.clone()];
                 let builder = tracer.span_builder(name).with_kind(SpanKind::Server).with_attributes(attributes);
                 let span = builder.start_with_context(tracer, &parent);
                 parent.with_span(span)
@@ -157,7 +157,8 @@ impl Drop for Call {
     }
 }
 
-/// The status of an answer. One that comes with a message has it behind the message, and is then always well.
+/// The status of an answer. One that comes with messages has it behind them, and has begun well: a call with one answer is then always well, and
+/// how a stream ends is not told here.
 fn status(headers: &HeaderMap) -> &'static str {
     let Some(status) = headers.get("grpc-status") else { return STATUSES[0] };
     let number = status.to_str().ok().and_then(|text| text.parse::<usize>().ok());

@@ -116,7 +116,8 @@ impl Metrics {
 
     /// Counts a call that was answered with a status.
     pub(super) fn called(&self, method: &KeyValue, status: &'static str, took: Duration) {
-        self.calls.record(took.as_secs_f64(), &[method.clone(), KeyValue::new(names::attribute::RPC_STATUS, status)]);
+        let system = KeyValue::new(names::attribute::RPC_SYSTEM, names::RPC_SYSTEM);
+        self.calls.record(took.as_secs_f64(), &[system, method.clone(), KeyValue::new(names::attribute::RPC_STATUS, status)]);
     }
 
     /// Counts an answer of the store, or that there was none.

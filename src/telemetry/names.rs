@@ -13,6 +13,9 @@ pub const SCOPE: &str = "genquota";
 /// The event of an OTLP log record that is a cost event.
 pub const COST_EVENT: &str = "genquota.cost";
 
+/// What every call is.
+pub const RPC_SYSTEM: &str = "grpc";
+
 /// What stands in a label for what there is none of, and for what no catalog knows.
 pub const NONE: &str = "none";
 pub const OTHER: &str = "other";
@@ -158,7 +161,7 @@ metrics! {
     SETTLED: Counter "genquota.reservations.settled" ["{reservation}"] &["action"], "Held reservations that were committed or released.";
     EXPIRED: Counter "genquota.reservations.expired" ["{reservation}"] &["action"], "Held reservations that nobody settled in time.";
     LATE: Counter "genquota.reservations.late" ["{reservation}"] &["action"], "Reservations committed after they had expired.";
-    CALLS: Histogram "rpc.server.call.duration" ["s"] &["rpc.method", "rpc.response.status_code"], "How long calls took.";
+    CALLS: Histogram "rpc.server.call.duration" ["s"] &["rpc.system.name", "rpc.method", "rpc.response.status_code"], "How long calls took; a stream, until it began.";
     STORE_DURATION: Histogram "genquota.store.duration" ["s"] &["operation"], "How long the store took to answer, or to fail.";
     STORE_ERRORS: Counter "genquota.store.errors" ["{error}"] &["operation", "error"], "Times the store gave no answer.";
     STORE_BATCH: Histogram "genquota.store.batch" ["{operation}"] &[], "Operations that the store took up together.";

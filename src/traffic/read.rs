@@ -20,8 +20,8 @@ use crate::domain::subject::Document;
 use crate::proto::{self, v1};
 use crate::store::transfer::{Line, Progress, Reader, TransferError};
 
-/// The type of CloudEvents that tell of an attempt.
-const CLOUD_EVENT_TYPE: &str = "dev.genquota.attempt.closed.v1";
+/// The type of CloudEvents that tell of an attempt; its version rises when the data changes its meaning.
+pub const CLOUD_EVENT_TYPE: &str = "dev.genquota.attempt.closed.v1";
 /// Longest line of events in bytes. A call has at most 64 KiB, and an event repeats its work twice.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Most bad lines that are named. Nobody reads more at once.
@@ -75,7 +75,7 @@ fn lines(problems: &[(u64, String)], count: usize) -> String {
 
 /// Gathers cost events, each once.
 #[derive(Debug, Default)]
-pub struct Gather {
+struct Gather {
     attempts: Vec<Attempted>,
     known: HashSet<String>,
     repeats: u64,
@@ -83,7 +83,7 @@ pub struct Gather {
 
 impl Gather {
     /// Takes an event; the error names the first field that is wrong.
-    pub fn add(&mut self, event: &v1::CostEvent) -> Result<(), String> {
+    fn add(&mut self, event: &v1::CostEvent) -> Result<(), String> {
         if event.event_id.is_empty() {
             return Err("`event_id`: is missing".to_owned());
         }
@@ -96,7 +96,7 @@ impl Gather {
         Ok(())
     }
 
-    pub fn finish(self) -> Traffic {
+    fn finish(self) -> Traffic {
         Traffic { attempts: self.attempts, ledger: None, repeats: self.repeats }
     }
 }

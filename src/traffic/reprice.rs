@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Attempted, Sum};
 use crate::domain::amount::Micros;
-use crate::domain::price_book::{CostBasis, PriceBook};
+use crate::domain::price_book::{CostBasis, PriceBook, PriceError};
 
 /// What attempts cost, and would cost, by provider, model and tier.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,6 +25,8 @@ pub struct RepricedRow {
     /// Attempts with a price in the old book and none in the new one, and the other way round. They cost what the book's `unpriced` says.
     pub newly_unpriced: u64,
     pub newly_priced: u64,
+    /// Attempts with a price in neither.
+    pub unpriced: u64,
 }
 
 /// What one attempt costs under a book.
@@ -48,6 +50,7 @@ impl Repriced {
             row.new += after.cost;
             row.newly_unpriced += u64::from(before.priced && !after.priced);
             row.newly_priced += u64::from(!before.priced && after.priced);
+            row.unpriced += u64::from(!before.priced && !after.priced);
         }
         repriced
     }
@@ -62,6 +65,7 @@ impl Repriced {
             total.new += row.new;
             total.newly_unpriced += row.newly_unpriced;
             total.newly_priced += row.newly_priced;
+            total.unpriced += row.unpriced;
             total
         })
     }
@@ -82,7 +86,8 @@ fn under(book: &PriceBook, attempt: &Attempted) -> Under {
         (_, None, Some(_)) => as_booked,
         (_, Some(target), Some(work)) => match book.price(&attempt.action, target, work, attempt.judged_at) {
             Ok(priced) => Under { cost: priced.cost, priced: priced.from.is_some() },
-            Err(_) => Under { cost: Micros::ZERO, priced: false },
+            Err(PriceError::Unpriced { .. }) => Under { cost: Micros::ZERO, priced: false },
+            Err(PriceError::Work(_)) => Under { cost: book.unpriced.cost(), priced: false },
         },
     }
 }

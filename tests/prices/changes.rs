@@ -1,5 +1,7 @@
 //! C1 and C2 between two price books: what differs, and what that means for attempts that were made.
 
+use genquota::domain::amount::Micros;
+use genquota::domain::price_book::{PriceBook, Unpriced};
 use genquota::prices::Changes;
 use genquota::traffic::Repriced;
 
@@ -111,4 +113,12 @@ fn work_that_lacks_what_a_price_asks_for_has_none() {
     let traffic = traffic(&[image("acme", "r-1", "2026-03-02T10:00:00Z", "2026-03-02T10:00:05Z")]);
     let repriced = Repriced::of(&traffic.attempts, &catalog(CATALOG).price_book, &new.price_book);
     assert_eq!(row(&repriced, "fal"), ["0.04", "0.04", "0", "-0.04", "1", "0", "1", "0"]);
+    // What the book says of work without a price holds for it too.
+    let held = Repriced::of(
+        &traffic.attempts,
+        &new.price_book,
+        &PriceBook { unpriced: Unpriced::Hold(Micros::new(70_000).unwrap()), ..new.price_book.clone() },
+    );
+    assert_eq!(row(&held, "fal"), ["0.04", "0", "0.07", "0.07", "1", "0", "0", "0"]);
+    assert_eq!(held.total().unpriced, 1);
 }

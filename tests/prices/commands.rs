@@ -98,7 +98,7 @@ fn a_diff_tells_what_changed_and_what_it_means_for_the_last_thirty_days() {
     let (_, out, _) = run(dir.path(), &words);
     let diff: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(diff["targets"][0]["components"], json!([{"from": null, "component": "output", "old": "0.04", "new": "0.05"}]));
-    let expected = json!({"attempts": 3, "billed": 0, "booked": "0.12", "old": "0.12", "new": "0.15", "difference": "0.03", "newlyUnpriced": 0, "newlyPriced": 0});
+    let expected = json!({"attempts": 3, "billed": 0, "booked": "0.12", "old": "0.12", "new": "0.15", "difference": "0.03", "newlyUnpriced": 0, "newlyPriced": 0, "unpriced": 0});
     assert_eq!(diff["events"]["total"], expected);
 }
 

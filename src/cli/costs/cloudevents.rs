@@ -6,9 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::{Failure, output};
 use crate::proto::v1::CostEvent;
-
-/// What happened; its version rises when `data` changes its meaning.
-const TYPE: &str = "dev.genquota.attempt.closed.v1";
+use crate::traffic::CLOUD_EVENT_TYPE;
 
 /// The line of an event of a ledger, with its end.
 pub(super) fn line(event: &CostEvent, instance: &str) -> Result<String, Failure> {
@@ -21,7 +19,7 @@ pub(super) fn line(event: &CostEvent, instance: &str) -> Result<String, Failure>
     put("specversion", "1.0".into());
     put("id", event.event_id.as_str().into());
     put("source", format!("genquota/{instance}").into());
-    put("type", TYPE.into());
+    put("type", CLOUD_EVENT_TYPE.into());
     put("subject", event.subject.as_str().into());
     put("time", time);
     put("datacontenttype", "application/json".into());

@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 
+use anyhow::Context as _;
 use rust_decimal::Decimal;
 
 use crate::cli::Failure;
@@ -86,8 +87,11 @@ pub(super) fn reason(attempt: &v1::Attempt) -> &'static str {
 }
 
 /// A decimal of the wire; what is absent counts as nothing.
-pub(super) fn decimal(text: &str) -> Decimal {
-    Decimal::from_str(text).unwrap_or_default()
+pub(super) fn decimal(text: &str) -> Result<Decimal, Failure> {
+    if text.is_empty() {
+        return Ok(Decimal::ZERO);
+    }
+    Ok(Decimal::from_str(text).with_context(|| format!("the server tells `{text}` where a number should be"))?)
 }
 
 #[cfg(test)]
@@ -97,6 +101,12 @@ mod tests {
     #[test]
     fn free_text_cannot_break_a_line() {
         assert_eq!(csv_line(["a", "b,c", "d\"e", "f\ng", ""]).unwrap(), "a,\"b,c\",\"d\"\"e\",\"f\ng\",\n");
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_read_is_not_taken_for_zero() {
+        assert_eq!((decimal("").unwrap(), decimal("-0.5").unwrap()), (Decimal::ZERO, Decimal::new(-5, 1)));
+        assert!(decimal("1e3 USD").is_err());
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Export {
     fn text(&self, event: &CostEvent) -> Result<String, Failure> {
         match self.format {
             Format::Cloudevents => cloudevents::line(event, &self.instance),
-            Format::Focus => csv_line(focus::row(event, &self.instance)),
+            Format::Focus => csv_line(focus::row(event, &self.instance)?),
         }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! One row is one attempt, a charge of the provider's for usage. Prices are what it cost: the ledger knows no list price beside it.
 
+use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
 use super::columns::{decimal, outcome, reason};
+use crate::cli::Failure;
 use crate::cli::render::target;
 use crate::proto::v1;
 
@@ -84,16 +86,20 @@ pub(super) const HEADER: [&str; 67] = [
 
 /// Digits after the point of a price for one unit.
 const PRICE_SCALE: u32 = 9;
+/// Measures that tell what was consumed better than a count of outputs, the first that there is any of. `output_image_tokens` are tokens.
+const MEASURES: [(&str, &str); 5] =
+    [("seconds", "Seconds"), ("characters", "Characters"), ("tokens", "Tokens"), ("pages", "Pages"), ("pixels", "Pixels")];
 
 /// The row of an event, under the account of a ledger.
-pub(super) fn row(event: &v1::CostEvent, instance: &str) -> Vec<String> {
+pub(super) fn row(event: &v1::CostEvent, instance: &str) -> Result<Vec<String>, Failure> {
     let attempt = event.attempt.clone().unwrap_or_default();
     let at = attempt.target.clone().unwrap_or_default();
-    let (quantity, unit) = quantity(event);
-    let cost = number(decimal(&attempt.cost));
-    let price = decimal(&attempt.cost).checked_div(quantity).map(|price| number(price.round_dp(PRICE_SCALE))).unwrap_or_default();
-    let (hour, month) = periods(event.event_time.as_ref());
-    let sku = target(Some(&at));
+    let (quantity, unit) = quantity(event)?;
+    let cost = decimal(&attempt.cost)?;
+    let price = cost.checked_div(quantity).map(|price| number(price.round_dp(PRICE_SCALE))).unwrap_or_default();
+    let cost = number(cost);
+    let (hour, month) = periods(event.event_time.as_ref())?;
+    let sku = target(attempt.target.as_ref());
     let value = |column: &str| -> String {
         match column {
             "BilledCost" | "EffectiveCost" | "ListCost" | "ContractedCost" | "PricingCurrencyEffectiveCost" => cost.clone(),
@@ -140,39 +146,47 @@ pub(super) fn row(event: &v1::CostEvent, instance: &str) -> Vec<String> {
             _ => String::new(),
         }
     };
-    HEADER.iter().map(|column| value(column)).collect()
+    Ok(HEADER.iter().map(|column| value(column)).collect())
 }
 
-/// What was consumed: of the work billed, or else delivered, its seconds, characters or tokens where it has any, or else its outputs.
-fn quantity(event: &v1::CostEvent) -> (Decimal, &'static str) {
-    let work = event.billed_work.as_ref().or(event.work.as_ref());
+/// What was consumed: of the work billed, or else delivered, its seconds, characters, tokens, pages or pixels, of whatever kind, where it has
+/// any, or else its outputs. Of an attempt that delivered nothing and was billed no work, nothing.
+fn quantity(event: &v1::CostEvent) -> Result<(Decimal, &'static str), Failure> {
+    let is_accepted = event.attempt.as_ref().is_some_and(|attempt| attempt.outcome() == v1::Outcome::Accepted);
+    let work = event.billed_work.as_ref().or(event.work.as_ref().filter(|_| is_accepted));
     let items = || work.iter().flat_map(|work| &work.items);
-    let sum = |measures: &[&str]| {
-        let of = |item: &v1::Item| {
-            let each: Decimal = measures.iter().filter_map(|name| item.measures.get(*name)).map(|text| decimal(text)).sum();
-            Decimal::from(item.count.unwrap_or(1)).checked_mul(each).unwrap_or_default()
-        };
-        items().map(of).sum::<Decimal>()
-    };
-    for (measures, unit) in [(&["seconds"][..], "Seconds"), (&["characters"], "Characters"), (&["input_tokens", "output_tokens"], "Tokens")]
-    {
-        let sum = sum(measures);
+    let count = |item: &v1::Item| Decimal::from(item.count.unwrap_or(1));
+    let beyond = || anyhow!("`{}` consumed more than a number can tell", event.event_id);
+    for (measure, unit) in MEASURES {
+        let is_one = |name: &str| name.strip_suffix(measure).is_some_and(|kind| kind.is_empty() || kind.ends_with('_'));
+        let mut sum = Decimal::ZERO;
+        for item in items() {
+            for (_, value) in item.measures.iter().filter(|(name, _)| is_one(name)) {
+                let all = count(item).checked_mul(decimal(value)?).and_then(|all| sum.checked_add(all));
+                sum = all.ok_or_else(beyond)?;
+            }
+        }
         if !sum.is_zero() {
-            return (sum, unit);
+            return Ok((sum, unit));
         }
     }
-    (items().map(|item| Decimal::from(item.count.unwrap_or(1))).sum(), "Outputs")
+    Ok((items().map(count).sum(), "Outputs"))
 }
 
+/// When a period begins and ends.
+type Period = (String, String);
+
 /// The hour and the month, in UTC, in which a charge was made: where each begins and ends.
-fn periods(at: Option<&prost_types::Timestamp>) -> ((String, String), (String, String)) {
-    let at = at.and_then(|at| Timestamp::new(at.seconds, 0).ok()).unwrap_or_default();
-    let hour = at.as_second().div_euclid(3600) * 3600;
-    let text = |second: i64| Timestamp::from_second(second).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let first = at.to_zoned(TimeZone::UTC).date().first_of_month();
-    let next = first.checked_add(jiff::Span::new().months(1)).unwrap_or(first);
+fn periods(at: Option<&prost_types::Timestamp>) -> Result<(Period, Period), Failure> {
+    let at = at.context("an event has no time")?;
+    let at = Timestamp::new(at.seconds, 0).context("an event has a time that no calendar has")?;
+    let hour = Timestamp::from_second(at.as_second().div_euclid(3600) * 3600).context("an event is before all hours")?;
+    let next_hour = hour.checked_add(jiff::Span::new().hours(1)).context("an event is after all hours")?;
+    let month = at.to_zoned(TimeZone::UTC).date().first_of_month();
+    let next_month = month.checked_add(jiff::Span::new().months(1)).context("an event is after all months")?;
+    let text = |hour: Timestamp| hour.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let day = |day: Date| day.strftime("%Y-%m-%dT00:00:00Z").to_string();
-    ((text(hour), text(hour + 3600)), (day(first), day(next)))
+    Ok(((text(hour), text(next_hour)), (day(month), day(next_month))))
 }
 
 /// A number that no reader takes for an integer.
@@ -183,9 +197,10 @@ fn number(value: Decimal) -> String {
 
 /// Labels and the user, as a JSON object.
 fn tags(event: &v1::CostEvent) -> String {
-    let user = Some(("user".to_owned(), event.user.clone())).filter(|(_, user)| !user.is_empty());
     let labels = event.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
-    let tags: serde_json::Map<String, serde_json::Value> = user.into_iter().chain(labels).map(|(key, value)| (key, value.into())).collect();
+    // Last, so that no label takes its place.
+    let user = Some(("user".to_owned(), event.user.clone())).filter(|(_, user)| !user.is_empty());
+    let tags: serde_json::Map<String, serde_json::Value> = labels.chain(user).map(|(key, value)| (key, value.into())).collect();
     serde_json::Value::Object(tags).to_string()
 }
 
@@ -216,7 +231,7 @@ mod tests {
     }
 
     fn cell(event: &v1::CostEvent, name: &str) -> String {
-        row(event, "main").swap_remove(HEADER.iter().position(|column| *column == name).unwrap())
+        row(event, "main").unwrap().swap_remove(HEADER.iter().position(|column| *column == name).unwrap())
     }
 
     #[test]
@@ -249,5 +264,32 @@ mod tests {
         assert_eq!((cell(&event, "ConsumedQuantity"), cell(&event, "ConsumedUnit")), ("4.0".to_owned(), "Outputs".to_owned()));
         let nothing = v1::CostEvent { billed_work: Some(v1::Work::default()), ..event };
         assert_eq!((cell(&nothing, "ConsumedQuantity"), cell(&nothing, "ListUnitPrice")), ("0.0".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn an_attempt_of_which_nothing_is_known_consumed_nothing() {
+        let mut expired = event();
+        expired.attempt.as_mut().unwrap().outcome = v1::Outcome::Expired.into();
+        assert_eq!((cell(&expired, "ConsumedQuantity"), cell(&expired, "BilledCost")), ("0.0".to_owned(), "2.0".to_owned()));
+    }
+
+    #[test]
+    fn measures_of_one_unit_are_one_quantity() {
+        let measures = [("input_tokens", "20"), ("output_image_tokens", "4000"), ("pages", "3")];
+        let measures = measures.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let item = v1::Item { count: Some(2), measures, ..Default::default() };
+        let event = v1::CostEvent { billed_work: Some(v1::Work { items: vec![item] }), ..event() };
+        assert_eq!((cell(&event, "PricingQuantity"), cell(&event, "PricingUnit")), ("8040.0".to_owned(), "Tokens".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_empty_and_what_cannot_be_read_is_an_error() {
+        let mut free = event();
+        free.attempt.as_mut().unwrap().target = None;
+        free.labels.insert("user".to_owned(), "somebody".to_owned());
+        assert_eq!((cell(&free, "SkuId"), cell(&free, "Tags")), (String::new(), r#"{"campaign":"a\"b","user":"ann"}"#.to_owned()));
+        free.attempt.as_mut().unwrap().cost = "much".to_owned();
+        assert!(row(&free, "main").is_err());
+        assert!(row(&v1::CostEvent { event_time: None, ..event() }, "main").is_err());
     }
 }

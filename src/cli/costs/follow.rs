@@ -6,8 +6,9 @@ use tonic::{Code, Status, Streaming};
 
 use crate::cli::Failure;
 use crate::cli::connection::Server;
+use crate::cli::failure::reason;
 use crate::proto::v1::watch_costs_response::Update;
-use crate::proto::v1::{CostFilters, WatchCostsRequest, WatchCostsResponse};
+use crate::proto::v1::{CostFilters, ErrorReason, WatchCostsRequest, WatchCostsResponse};
 
 /// Between two tries to reach a server that is away, doubled each time up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -49,7 +50,7 @@ impl<'s> Follower<'s> {
             }
             self.stream = None;
             if tries == 1 {
-                tracing::debug!("the stream ended; it goes on from its last cursor");
+                eprintln!("{}\nthe stream goes on from its last cursor as soon as it can", problem.text());
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -89,6 +90,8 @@ pub(super) fn cursor_of(update: &Update) -> &String {
 fn is_passing(failure: &Failure) -> bool {
     match failure {
         Failure::Unreachable(_) => true,
+        // Nothing changes that until an operator has looked at it.
+        Failure::Status { status, .. } if reason(status) == Some(ErrorReason::StoreDataLost) => false,
         Failure::Status { status, .. } => match status.code() {
             Code::Unavailable | Code::Aborted | Code::ResourceExhausted | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => true,
             // A connection that breaks within a stream.

@@ -43,14 +43,14 @@ impl Out {
         match written {
             Ok(()) => Ok(Reader::There),
             Err(problem) if problem.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-            Err(problem) => Err(anyhow::Error::new(problem).context("cannot write the costs").into()),
+            Err(problem) => Err(anyhow::Error::new(problem).context("cannot write").into()),
         }
     }
 
     /// A file takes its name.
     pub(super) fn finish(self) -> Result<(), Failure> {
         if let Self::File { writer, beside, name } = self {
-            let file = writer.into_inner().map_err(std::io::IntoInnerError::into_error).context("cannot write the costs")?;
+            let file = writer.into_inner().map_err(std::io::IntoInnerError::into_error).context("cannot write")?;
             let kept = file.sync_all().and_then(|()| std::fs::rename(&beside, &name));
             kept.with_context(|| format!("cannot write `{}`", name.display()))?;
         }

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
+use super::out::Out;
 use crate::cli::Failure;
 
 /// How often a busy stream is written down: after a kill, so much is told again.
@@ -41,12 +40,9 @@ impl Place {
     pub(super) fn write(&mut self) -> Result<(), Failure> {
         let Some(cursor) = self.unwritten.take() else { return Ok(()) };
         self.written = Some(Instant::now());
-        let mut beside = self.file.clone().into_os_string();
-        beside.push(".new");
-        std::fs::write(&beside, format!("{cursor}\n"))
-            .and_then(|()| std::fs::rename(&beside, &self.file))
-            .with_context(|| format!("cannot write `{}`", self.file.display()))?;
-        Ok(())
+        let mut out = Out::to(Some(&self.file))?;
+        out.write(&format!("{cursor}\n"))?;
+        out.finish()
     }
 }
 

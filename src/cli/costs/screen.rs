@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rust_decimal::Decimal;
 
 use super::columns::{decimal, outcome};
+use crate::cli::Failure;
 use crate::cli::render::{Columns, target, time};
 use crate::proto::v1::{CostEvent, Outcome};
 
@@ -31,19 +32,22 @@ struct Sum {
 }
 
 impl Board {
-    fn add(&mut self, event: &CostEvent) {
-        let Some(attempt) = &event.attempt else { return };
+    /// An attempt that expired and was committed late counts once, as in every summary.
+    fn add(&mut self, event: &CostEvent) -> Result<(), Failure> {
+        let Some(attempt) = &event.attempt else { return Ok(()) };
+        let (cost, cost_shift) = (decimal(&attempt.cost)?, decimal(&attempt.cost_shift)?);
         let key = (target(attempt.target.as_ref()), attempt.tier.clone(), event.currency.clone());
         let sum = self.sums.entry(key).or_default();
-        sum.attempts += 1;
+        sum.attempts += u64::from(!event.late);
         sum.accepted += u64::from(attempt.outcome() == Outcome::Accepted);
-        sum.failovers += u64::from(event.failover);
-        sum.cost = sum.cost.saturating_add(decimal(&attempt.cost));
-        sum.cost_shift = sum.cost_shift.saturating_add(decimal(&attempt.cost_shift));
+        sum.failovers += u64::from(event.failover && !event.late);
+        sum.cost = sum.cost.saturating_add(cost);
+        sum.cost_shift = sum.cost_shift.saturating_add(cost_shift);
         self.last.push_back(line(event));
         if self.last.len() > LINES_MAX {
             self.last.pop_front();
         }
+        Ok(())
     }
 
     /// The sums alone.
@@ -87,9 +91,10 @@ impl Live {
         Ok(live)
     }
 
-    pub(super) fn tell(&mut self, event: &CostEvent) {
-        self.board.add(event);
+    pub(super) fn tell(&mut self, event: &CostEvent) -> Result<(), Failure> {
+        self.board.add(event)?;
         self.draw();
+        Ok(())
     }
 
     /// Takes the board away.
@@ -159,11 +164,15 @@ mod tests {
         for (model, cost, shift, outcome) in
             [("one", "0.1", "", Outcome::Accepted), ("one", "0.2", "0.05", Outcome::Failed), ("two", "7", "-1", Outcome::Accepted)]
         {
-            board.add(&event(model, cost, shift, outcome));
+            board.add(&event(model, cost, shift, outcome)).unwrap();
         }
         let table: Vec<Vec<String>> = board.table().lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
         assert_eq!(table[1], ["fal/one", "basic", "2", "1", "1", "0.3", "0.05", "USD"]);
         assert_eq!(table[2], ["fal/two", "basic", "1", "1", "1", "7", "-1", "USD"]);
+        let late = CostEvent { late: true, ..event("two", "7", "-1", Outcome::Accepted) };
+        board.add(&late).unwrap();
+        let again: Vec<String> = board.table().lines().nth(2).unwrap().split_whitespace().map(str::to_owned).collect();
+        assert_eq!(again, ["fal/two", "basic", "1", "2", "1", "14", "-2", "USD"]);
         assert_eq!(board.last[2], "acme  image.generate  fal/two  basic  accepted  7 USD  failover from fal/planned, shift -1");
     }
 }

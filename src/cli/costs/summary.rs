@@ -10,9 +10,9 @@ use super::filters::Filters;
 use super::out::Out;
 use crate::cli::connection::Server;
 use crate::cli::exit::{self, Exit};
-use crate::cli::render::{Columns, time};
+use crate::cli::render::{Columns, target, time};
 use crate::cli::{Failure, output, values};
-use crate::proto::v1::{CostRow, SummarizeCostsRequest, SummarizeCostsResponse};
+use crate::proto::v1::{CostRow, SummarizeCostsRequest, SummarizeCostsResponse, Target};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,7 +116,8 @@ impl Summary {
         let mut table = Columns::new(&header);
         for row in &response.rows {
             let mut cells = if self.step.is_some() { vec![time(row.time.as_ref())] } else { Vec::new() };
-            cells.extend([format!("{}/{}", row.provider, row.model), row.tier.clone()]);
+            let at = Target { provider: row.provider.clone(), model: row.model.clone() };
+            cells.extend([target(Some(&at).filter(|at| !at.provider.is_empty())), row.tier.clone()]);
             cells.extend(self.by.iter().map(|by| row.group.get(by.name()).cloned().unwrap_or_default()));
             cells.extend([row.attempts.to_string(), row.accepted_outputs.to_string(), row.cost.clone(), row.currency.clone()]);
             cells.extend([row.cost_per_accepted_output.clone(), row.retry_multiplier.clone()]);

@@ -105,7 +105,7 @@ impl View {
             Self::Csv => out.write(&csv_line(row(event))?),
             Self::Lines => out.write(&format!("{}\n", line(event))),
             Self::Live(live) => {
-                live.tell(event);
+                live.tell(event)?;
                 Ok(Reader::There)
             }
         }

@@ -153,6 +153,9 @@ fn under_as_text(under: &Under, currency: &str) -> String {
         table.row(cells(["all", "", ""], &total));
     }
     text.push_str(&format!("{}\n", table.into_text()));
+    if total.unpriced > 0 {
+        text.push_str(&format!("\n{} attempts have no price in either catalog, and cost what its `unpriced` says\n", total.unpriced));
+    }
     if total.billed > 0 {
         text.push_str(&format!("\n{} attempts have a cost that the provider billed; it stands under either catalog\n", total.billed));
     }
@@ -221,5 +224,6 @@ fn row_as_json(row: &RepricedRow) -> Value {
         "difference": row.new.above(row.old).to_string(),
         "newlyUnpriced": row.newly_unpriced,
         "newlyPriced": row.newly_priced,
+        "unpriced": row.unpriced,
     })
 }

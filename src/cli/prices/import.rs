@@ -15,8 +15,6 @@ use crate::domain::amount::parse_price;
 use crate::domain::ids::TierId;
 use crate::prices::{self, Options, Tiers};
 
-/// Stands for stdin.
-const STANDARD: &str = "-";
 /// Longest table that is read, in bytes: thirty times the one of today.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
 
@@ -200,7 +198,7 @@ fn tally(title: &str, reasons: impl Iterator<Item = &'static str>) -> String {
 fn read(path: &Path) -> Result<String, Failure> {
     let told = || format!("cannot read `{}`", path.display());
     let mut bytes = Vec::new();
-    if path == Path::new(STANDARD) {
+    if path == Path::new(values::STANDARD) {
         std::io::stdin().lock().take(TABLE_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(told)?;
     } else {
         let file = std::fs::File::open(path).with_context(told).map_err(Failure::Usage)?;

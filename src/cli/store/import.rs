@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::moving::{self, STANDARD};
+use super::moving;
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Told;
 use crate::cli::settings::StoreFlags;
+use crate::cli::values::STANDARD;
 use crate::cli::{Failure, config, connection, output};
 use crate::config::{Config, StoreAddress};
 use crate::store::embedded::EmbeddedArchive;

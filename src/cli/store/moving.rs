@@ -11,8 +11,6 @@ use crate::config::{Config, StoreAddress};
 use crate::store::redis::{Link, LinkOptions, RedisArchive};
 use crate::store::transfer::{Counts, TransferError};
 
-/// Stands for stdin or stdout.
-pub(super) const STANDARD: &str = "-";
 /// The longest that one command may take here: reading or writing all of a large subject takes longer than a decision may.
 const COMMAND_TIMEOUT_MIN: Duration = Duration::from_secs(60);
 
