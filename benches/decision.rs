@@ -14,7 +14,7 @@ use genquota::domain::charge::{Ask, Charge, Opening};
 use genquota::domain::ids::{ActionId, GenerationId, MeasureId, ModelId, ProviderId, ReservationId, SubjectId, Target, UserId};
 use genquota::domain::ledger::{Changes, Fingerprint, Ledger, Transaction};
 use genquota::domain::reservation::Labels;
-use genquota::domain::subject::View;
+use genquota::domain::view::View;
 use genquota::domain::work::{Item, Work};
 use jiff::{SignedDuration, Timestamp};
 

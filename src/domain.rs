@@ -3,6 +3,7 @@
 //! No clock, no I/O, no async, no logging, no file format: `now` is an argument and every answer is a value.
 
 pub mod administration;
+pub mod alternative;
 pub mod amount;
 pub mod balance;
 pub mod booking;
@@ -12,19 +13,26 @@ pub mod charge;
 pub mod condition;
 pub mod counting;
 pub mod denial;
+pub mod entitlement;
 pub mod event;
 pub mod failover;
 pub mod filter;
 pub mod ids;
 pub mod ledger;
+pub mod overrides;
 pub mod period;
 pub mod plan;
+pub mod preview;
 pub mod price_book;
 pub mod remedy;
 pub mod report;
 pub mod reservation;
 pub mod retry;
 pub mod settlement;
+pub mod standing;
 pub mod subject;
+pub mod subscription;
 pub mod summary;
+pub mod timeline;
+pub mod view;
 pub mod work;

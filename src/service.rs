@@ -18,7 +18,8 @@ use crate::domain::charge::Charge;
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{MeterId, ReservationId, SubjectId, UserId};
 use crate::domain::ledger::{AccountKey, Row, Take};
-use crate::domain::subject::{Document, PayingSource, View};
+use crate::domain::subject::Document;
+use crate::domain::view::{PayingSource, View};
 use crate::events::Hub;
 use crate::store::{Store, StoreError};
 
@@ -49,7 +50,7 @@ pub use replay::Pace;
 pub use reserve::{ReserveCommand, Reserved};
 pub use retry::{Retried, RetryCommand};
 pub use settle::{ExtendCommand, SettleCommand, Settled};
-pub use subjects::Subject;
+pub use subjects::{Previewed, Subject};
 pub use watch::{Update, Watch};
 
 /// How often a judgement is made anew when the store says that it was stale. Each round means that somebody else got through in between,
@@ -221,7 +222,12 @@ fn events_of(reservation: &Reservation) -> Vec<CostEvent> {
     CostEvent::of_row(&reservation.subject, &reservation.row).into_iter().collect()
 }
 
-/// A view of a subject, or the error of a calendar that ends.
+/// A view of a subject as it is now. What an administrator has changed holds, also where another sidecar's clock was ahead of this one's.
 fn view<'a>(catalog: &'a Catalog, document: Option<&'a Document>, now: Timestamp) -> Result<View<'a>, ServiceError> {
-    Ok(View::new(catalog, document, now)?)
+    view_then(catalog, document, document.map_or(now, |document| now.max(document.update_time)))
+}
+
+/// A view of a subject as it was at an instant, or the error of a calendar that ends.
+fn view_then<'a>(catalog: &'a Catalog, document: Option<&'a Document>, then: Timestamp) -> Result<View<'a>, ServiceError> {
+    Ok(View::new(catalog, document, then)?)
 }

@@ -223,6 +223,7 @@ impl Subscribe {
             start_time: self.start,
             time_zone: self.time_zone.clone().unwrap_or_default(),
             seats: self.seats,
+            detail: String::new(),
         };
         let made_id = self.request_id.is_none().then_some(request_id.as_str());
         let sent = self.server.subjects().await?.subscribe(self.server.request(request)).await;
@@ -250,6 +251,7 @@ impl Grant {
             expire_time: self.expires,
             priority: self.priority,
             requires_subscription: self.requires_subscription,
+            detail: String::new(),
         };
         let made_id = self.id.is_none().then_some(grant_id.as_str());
         let sent = self.server.subjects().await?.grant_credits(self.server.request(request)).await;

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::amount::Micros;
-use super::ids::MeterId;
+use super::ids::{MeterId, UserId};
 use super::ledger::{Account, AccountKey};
 use super::plan::SourceKind;
-use super::subject::PayingSource;
+use super::view::PayingSource;
 
 /// The accounts a call has read, in the order of their keys. An account that is not among them is empty. It is asked for every source at
 /// every instant and count that a denial tries, so a look must not walk a thousand grants.
@@ -36,6 +36,8 @@ pub struct Balance {
 pub struct SourceBalance {
     pub kind: SourceKind,
     pub account: AccountKey,
+    /// Whose own it is.
+    pub user: Option<UserId>,
     /// `None` is unlimited. Carried-over units are part of it.
     pub limit: Option<Micros>,
     pub reserved: Micros,
@@ -52,6 +54,19 @@ impl Snapshot {
         Self(accounts)
     }
 
+    /// The keys of these that were not read.
+    pub fn missing<'k>(&self, keys: impl Iterator<Item = &'k AccountKey>) -> Vec<AccountKey> {
+        let mut missing: Vec<_> = keys.filter(|key| self.0.binary_search_by(|(known, _)| known.cmp(key)).is_err()).cloned().collect();
+        missing.sort();
+        missing.dedup();
+        missing
+    }
+
+    /// With more accounts.
+    pub fn with(self, accounts: impl IntoIterator<Item = (AccountKey, Account)>) -> Self {
+        Self::new(self.0.into_iter().chain(accounts))
+    }
+
     pub fn account(&self, key: &AccountKey) -> Account {
         self.0.binary_search_by(|(known, _)| known.cmp(key)).map(|index| self.0[index].1).unwrap_or_default()
     }
@@ -65,6 +80,7 @@ impl SourceBalance {
         Self {
             kind: source.kind,
             account: source.source.account.clone(),
+            user: source.user.clone(),
             limit: source.source.limit.map(|limit| limit.checked_add(carried).unwrap_or(Micros::MAX)),
             reserved: account.reserved,
             committed: account.committed,

@@ -15,7 +15,7 @@ use super::ids::{ReservationId, SubjectId};
 use super::ledger::{EventKind, Expected, Fingerprint, Leg, Movement, Next, Row, Side, State, Step, Take, Transaction};
 use super::reservation::Detail;
 use super::settlement::caps_of;
-use super::subject::{Seat, View};
+use super::view::{Seat, View};
 
 /// A hold that is let pass without the ledger, as the sidecar keeps it until it is booked. Its version is one that no ledger gives, and
 /// all its units stand on the overage account: nobody knows yet who pays.

@@ -7,6 +7,7 @@ use super::amount::Micros;
 use super::condition::{Circumstances, Condition};
 use super::ids::{CapId, MeterId, UserId};
 use super::ledger::{AccountKey, AccountKind, CapLeg};
+use super::overrides::Overrides;
 use super::period::{OutOfCalendar, Period, Window, window};
 use super::reservation::Labels;
 
@@ -61,6 +62,8 @@ pub struct CapContext<'a> {
     pub zone: TimeZone,
     /// The monthly period of the plan, if there is one.
     pub period: Option<Period>,
+    /// Limits that a contract puts in place of the catalog's.
+    pub overrides: Option<&'a Overrides>,
     pub now: Timestamp,
 }
 
@@ -82,6 +85,13 @@ pub struct ChargedCap<'c> {
     pub dimensions: Vec<(Box<str>, Box<str>)>,
     /// First and first-no-more instant of its window.
     pub window: Option<(Timestamp, Timestamp)>,
+}
+
+impl ChargedCap<'_> {
+    /// The limit in force, which may be a contract's.
+    pub fn limit(&self) -> Micros {
+        self.leg.limit.unwrap_or(Micros::MAX)
+    }
 }
 
 /// The caps of `caps` that apply, each with what this request adds to it.
@@ -112,7 +122,7 @@ pub fn charged_caps<'c>(
             booked: false,
             account,
             amount,
-            limit: Some(cap.limit),
+            limit: Some(context.overrides.map_or(cap.limit, |overrides| overrides.of_cap(cap))),
             enforced: cap.mode == CapMode::Enforce,
             lapses: window.map(|(_, end)| end),
         };

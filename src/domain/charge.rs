@@ -20,7 +20,8 @@ use super::period::OutOfCalendar;
 use super::plan::{Failover, Features};
 use super::price_book::{CostBasis, PriceError, Priced};
 use super::reservation::{Attempt, AttemptReason, Detail, Labels};
-use super::subject::{Document, PayingSource, Seat, View};
+use super::subject::Document;
+use super::view::{PayingSource, Seat, View};
 use super::work::Work;
 
 /// What is asked, by whom.
@@ -290,13 +291,14 @@ impl<'c> Charge<'c> {
         Ok(())
     }
 
-    fn cap_context<'a>(&'a self, view: &View<'_>, ask: &Ask<'a>) -> CapContext<'a> {
+    fn cap_context<'a>(&'a self, view: &View<'a>, ask: &Ask<'a>) -> CapContext<'a> {
         CapContext {
             at_hand: Circumstances { action: ask.action, target: ask.target, tier: self.attempt.tier.as_ref(), plan: self.plan },
             user: ask.user,
             labels: ask.labels,
             zone: view.zone.clone(),
             period: view.plan.as_ref().map(|active| active.period),
+            overrides: view.overrides(),
             now: view.now,
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::amount::Micros;
-use super::ids::PlanId;
+use super::ids::{PlanId, Target};
 
 /// Why a request is denied, in the order that names the denial when several apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,8 @@ pub enum Remedy {
     UpgradeToPlan(PlanId),
     /// Units short.
     BuyCredits(Micros),
+    /// It is cheaper, and allowed.
+    UseTarget(Target),
     FewerCount(u32),
 }
 

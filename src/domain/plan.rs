@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 
-use super::amount::Micros;
+use super::amount::{Micros, RoundingMode};
 use super::cap::Cap;
 use super::ids::{ActionId, AddOnId, AllowanceId, AttributeId, MeasureId, MeterId, PlanId, TierId};
 use super::period::Cadence;
@@ -98,10 +98,17 @@ pub struct Rollover {
 pub struct AddOn {
     pub id: AddOnId,
     pub meter: MeterId,
-    /// Units of the meter in one bundle.
-    pub bundle: Micros,
     pub price: Option<Micros>,
     pub per: AllowancePer,
+    pub monthly: Bundle,
+    /// Differs from `monthly` when an annual subscription gets something else, such as a year's units upfront.
+    pub yearly: Bundle,
+}
+
+/// How much one unit of an add-on gives, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bundle {
+    pub amount: Micros,
     pub every: Cadence,
 }
 
@@ -137,8 +144,16 @@ pub struct Failover {
 }
 
 /// What an upgrade gives for the rest of a period (P11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proration {
+    pub kind: ProrationKind,
+    /// How a prorated part is rounded, and to a multiple of what.
+    pub mode: RoundingMode,
+    pub step: Micros,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Proration {
+pub enum ProrationKind {
     Full,
     #[default]
     Prorated,
@@ -175,6 +190,34 @@ impl Allowance {
             Cadence::Month => self.monthly,
             Cadence::Year => self.yearly,
         }
+    }
+}
+
+impl AddOn {
+    pub fn bundle(&self, billing: Cadence) -> Bundle {
+        match billing {
+            Cadence::Month => self.monthly,
+            Cadence::Year => self.yearly,
+        }
+    }
+}
+
+impl Default for Proration {
+    /// By time, in whole units, never more than is due.
+    fn default() -> Self {
+        Self { kind: ProrationKind::default(), mode: RoundingMode::Down, step: Micros::ONE_UNIT }
+    }
+}
+
+impl PlanPrice {
+    /// What a subscription costs for each billing period, seats included; `None`: the catalog does not say.
+    pub fn of(&self, billing: Cadence, seats: u32) -> Option<Micros> {
+        let price = match billing {
+            Cadence::Month => self.month,
+            Cadence::Year => self.year,
+        }?;
+        let count = if self.per_seat { i64::from(seats) } else { 1 };
+        price.get().checked_mul(count).and_then(Micros::new)
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::alternative::Alternatives;
 use super::amount::Micros;
 use super::balance::Snapshot;
 use super::cap::ChargedCap;
@@ -15,7 +16,7 @@ use super::charge::{Ask, Charge, ChargeError};
 use super::denial::{Amounts, Denial, DenialReason, Remedy, Violation};
 use super::ids::MeterId;
 use super::ledger::Denied;
-use super::subject::{ActivePlan, PayingSource, View};
+use super::view::{PayingSource, View};
 
 /// How long to wait before asking again where something in flight may end at any time.
 const IN_FLIGHT_RETRY: SignedDuration = SignedDuration::from_secs(1);
@@ -33,30 +34,27 @@ pub struct Judged<'a, 'c> {
 }
 
 impl Judged<'_, '_> {
-    /// The denial of what the ledger refused.
-    pub fn denial(&self, denied: &Denied) -> Result<Denial, ChargeError> {
-        let snapshot = self.snapshot(denied);
+    /// The denial of what the ledger refused. `snapshot` has the accounts it was refused on, and those of the alternatives.
+    pub fn denial(&self, denied: &Denied, snapshot: &Snapshot, alternatives: &Alternatives) -> Result<Denial, ChargeError> {
         let reached: Vec<&ChargedCap<'_>> = denied.caps_reached.iter().filter_map(|index| self.charge.caps.get(*index)).collect();
-        let mut violations: Vec<Violation> = reached.iter().map(|cap| cap_violation(cap, &snapshot)).collect();
-        let available = self.charge.available(&snapshot);
+        let mut violations: Vec<Violation> = reached.iter().map(|cap| cap_violation(cap, snapshot)).collect();
+        let available = self.charge.available(snapshot);
         if denied.short {
-            violations.push(self.shortfall(&snapshot, available));
+            violations.push(self.shortfall(snapshot, available));
         }
         let mut denial = Denial::of(violations);
         let in_flight = reached.iter().any(|cap| cap.cap.of == CapOf::InFlight);
-        if let Some(at) = self.fits_at(&snapshot, denied.now)? {
+        if let Some(at) = self.fits_at(snapshot, denied.now)? {
             denial.retry_after = Some(at.duration_since(denied.now).max(if in_flight { IN_FLIGHT_RETRY } else { SignedDuration::ZERO }));
             // When something in flight ends, nobody knows.
             denial.remedies.extend((!in_flight).then_some(Remedy::WaitUntil(at)));
         }
-        if denied.short && reached.is_empty() {
-            denial.remedies.extend(self.upgrade(&snapshot)?);
-            if self.new_credits_pay() {
-                let short = if self.charge.whole { self.charge.units } else { self.charge.units.less(available) };
-                denial.remedies.push(Remedy::BuyCredits(short));
-            }
+        denial.remedies.extend(alternatives.remedies(snapshot));
+        if denied.short && reached.is_empty() && self.new_credits_pay() {
+            let short = if self.charge.whole { self.charge.units } else { self.charge.units.less(available) };
+            denial.remedies.push(Remedy::BuyCredits(short));
         }
-        let fewer = self.largest_count(&snapshot)?;
+        let fewer = self.largest_count(snapshot)?;
         denial.remedies.extend((fewer > 0).then_some(Remedy::FewerCount(fewer)));
         Ok(denial)
     }
@@ -88,15 +86,15 @@ impl Judged<'_, '_> {
         Violation { reason, ..short }
     }
 
-    /// The denial of what cannot be granted whatever the balance, with every limit that stands against it too. No single remedy is known.
-    pub fn refusal(&self, snapshot: &Snapshot) -> Denial {
+    /// The denial of what cannot be granted whatever the balance, with every limit that stands against it too.
+    pub fn refusal(&self, snapshot: &Snapshot, alternatives: &Alternatives) -> Denial {
         let mut violations = self.charge.violations.clone();
         violations.extend(self.charge.caps_reached(snapshot).map(|cap| cap_violation(cap, snapshot)));
         let available = self.charge.available(snapshot);
         if self.charge.units > available && violations.iter().all(|violation| violation.reason != DenialReason::NoSubscription) {
             violations.push(self.shortfall(snapshot, available));
         }
-        Denial::of(violations)
+        Denial { remedies: alternatives.remedies(snapshot), ..Denial::of(violations) }
     }
 
     /// The first instant at which the same request would be granted if nothing else happened; `None` when time alone does not help.
@@ -127,25 +125,6 @@ impl Judged<'_, '_> {
     fn new_credits_pay(&self) -> bool {
         self.view.plan.as_ref().is_some_and(|active| active.subscription.is_some()) || !self.catalog.credits.requires_subscription
     }
-
-    /// The lowest plan above the present one that would admit this request. What was used stays used.
-    fn upgrade(&self, snapshot: &Snapshot) -> Result<Option<Remedy>, ChargeError> {
-        let Some(active) = &self.view.plan else { return Ok(None) };
-        let mut above: Vec<_> = self.catalog.plans.values().filter(|plan| plan.rank > active.plan.rank).collect();
-        above.sort_by_key(|plan| plan.rank);
-        for plan in above {
-            let upgraded =
-                View { plan: Some(ActivePlan { plan, terms: plan.terms_on(active.period.day), ..active.clone() }), ..self.view.clone() };
-            let charge = Charge::judge(self.catalog, &upgraded, self.ask)?;
-            let known: BTreeSet<_> = self.charge.sources.iter().map(|source| &source.source.account).collect();
-            // An account this answer did not read may be used up already.
-            let read = |charge: &Charge<'_>| charge.sources.iter().all(|source| known.contains(&source.source.account));
-            if charge.violations.is_empty() && read(&charge) && charge.fits(snapshot) {
-                return Ok(Some(Remedy::UpgradeToPlan(plan.id.clone())));
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Charge<'_> {
@@ -165,7 +144,7 @@ impl Charge<'_> {
 
     /// The same, were nothing in flight.
     fn fits_when_idle(&self, snapshot: &Snapshot) -> bool {
-        let stands = |cap: &ChargedCap<'_>| cap.cap.of == CapOf::InFlight && cap.leg.amount <= cap.cap.limit;
+        let stands = |cap: &ChargedCap<'_>| cap.cap.of == CapOf::InFlight && cap.leg.amount <= cap.limit();
         self.caps_reached(snapshot).all(stands) && self.units <= self.available(snapshot)
     }
 
@@ -173,7 +152,7 @@ impl Charge<'_> {
     fn caps_reached(&self, snapshot: &Snapshot) -> impl Iterator<Item = &ChargedCap<'_>> {
         self.caps.iter().filter(|cap| cap.cap.mode == CapMode::Enforce).filter(|cap| {
             let account = snapshot.account(&cap.leg.account);
-            !cap.leg.amount.is_zero() && cap.leg.amount > account.available(cap.cap.limit)
+            !cap.leg.amount.is_zero() && cap.leg.amount > account.available(cap.limit())
         })
     }
 }
@@ -216,11 +195,11 @@ pub(super) fn cap_violation(cap: &ChargedCap<'_>, snapshot: &Snapshot) -> Violat
             CapOf::InFlight => "in_flight",
         })),
         amounts: Some(Amounts {
-            limit: cap.cap.limit,
+            limit: cap.limit(),
             reserved: account.reserved,
             committed: account.committed,
             requested: cap.leg.amount,
-            available: account.available(cap.cap.limit),
+            available: account.available(cap.limit()),
         }),
         reset_time: cap.window.map(|(_, end)| end),
         dimensions: cap.dimensions.clone(),

@@ -26,7 +26,7 @@ use super::ledger::{
 use super::remedy::{cap_violation, shortfall};
 use super::reservation::{Attempt, AttemptReason, Detail, Outcome};
 use super::settlement::{Billing, book_cost, booked_caps, enforced_caps, own_sources, seated};
-use super::subject::{PayingSource, View};
+use super::view::{PayingSource, View};
 use super::work::Work;
 
 /// A retry of a held reservation, as it was last seen.

@@ -18,7 +18,8 @@ use super::ledger::{
 };
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
-use super::subject::{Document, PayingSource, Seat, View};
+use super::subject::Document;
+use super::view::{PayingSource, Seat, View};
 use super::work::Work;
 
 /// How a reservation ends.
@@ -294,6 +295,7 @@ pub(super) fn enforced_caps<'c>(
         labels: &detail.labels,
         zone: then.zone.clone(),
         period: then.plan.as_ref().map(|active| active.period),
+        overrides: then.overrides(),
         now: detail.judged_at,
     };
     let day = context.period.map(|period| period.day);

@@ -1,18 +1,14 @@
-//! Subjects: what administrators set down of one, and what it may draw on at an instant (product.md chapter 3).
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! Subjects: what administrators set down of one (product.md chapter 3).
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::amount::Micros;
-use super::catalog::Catalog;
-use super::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId, UserId};
-use super::ledger::{AccountKey, Carry, Fingerprint, Source};
-use super::period::{Anchor, Cadence, OutOfCalendar, Period};
-use super::plan::{Allowance, AllowancePer, Plan, SourceKind, Terms};
+use super::ids::{GrantId, MeterId, RequestId, SubjectId};
+use super::ledger::Fingerprint;
+use super::overrides::Overrides;
 use super::reservation::Labels;
+use super::subscription::Subscription;
 
 /// Administrative requests remembered per subject, so that a repeat is known. A caller that retries after 64 later changes is lost.
 pub const REQUESTS_REMEMBERED: usize = 64;
@@ -27,24 +23,33 @@ pub struct Document {
     pub version: u64,
     pub created_by: Fingerprint,
     pub create_time: Timestamp,
+    /// What the last change was, and when: the audit of the event that holds this version.
+    pub change: Change,
+    pub update_time: Timestamp,
     pub suspended: bool,
     pub zone: TimeZone,
     pub labels: Labels,
+    /// The latest; it may have ended.
     pub subscription: Option<Subscription>,
+    /// The one before, for what was held under it.
+    pub earlier: Option<Box<Subscription>>,
     pub grants: Vec<Grant>,
+    pub overrides: Overrides,
     /// Oldest first, at most [`REQUESTS_REMEMBERED`].
     pub requests: Vec<(RequestId, Fingerprint)>,
 }
 
+/// One change of a document, as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    pub plan: PlanId,
-    pub billing: Cadence,
-    pub start_time: Timestamp,
-    pub zone: TimeZone,
-    pub seats: u32,
-    /// Who sits, since when. Occupied by first use (P6).
-    pub occupied: BTreeMap<UserId, Timestamp>,
+pub struct Change {
+    /// The method that made it, such as `ChangePlan`, or `TakeSeat` where a call of the user was the first.
+    pub operation: Box<str>,
+    /// The caller's id; `None` where the change is known by another one, such as a grant's.
+    pub request: Option<RequestId>,
+    /// What it was about: a plan, a user, a grant.
+    pub about: Box<str>,
+    /// Why, in the caller's words.
+    pub detail: Box<str>,
 }
 
 /// One-off credits. Never deleted: voided (P8).
@@ -71,224 +76,6 @@ pub enum GrantKind {
     Manual,
 }
 
-/// A subject at an instant, with the plan that applies to it.
-#[derive(Debug, Clone)]
-pub struct View<'a> {
-    pub document: Option<&'a Document>,
-    pub plan: Option<ActivePlan<'a>>,
-    /// Calendar windows of caps are those of this zone.
-    pub zone: TimeZone,
-    pub now: Timestamp,
-}
-
-#[derive(Debug, Clone)]
-pub struct ActivePlan<'a> {
-    pub plan: &'a Plan,
-    /// In effect in this period.
-    pub terms: &'a Terms,
-    pub anchor: Anchor,
-    pub billing: Cadence,
-    /// The monthly period of now; caps and overage are counted by it.
-    pub period: Period,
-    /// `None` for the default plan, which nobody subscribed.
-    pub subscription: Option<&'a Subscription>,
-}
-
-/// A source as a decision and a balance need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PayingSource {
-    pub kind: SourceKind,
-    pub source: Source,
-    pub meter: MeterId,
-    /// When the source is filled anew.
-    pub reset_time: Option<Timestamp>,
-    /// When what is left of it ends.
-    pub expire_time: Option<Timestamp>,
-}
-
-/// What a user without a seat gets (P6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seat {
-    /// The plan has no seats of its own, or the user has one.
-    None,
-    /// The user takes a free one with this call.
-    Taken,
-    /// None is left, or the call names no user to seat.
-    Exhausted,
-}
-
-impl<'a> View<'a> {
-    /// The subject at `now`. A subject without a document has the default plan, counted in calendar months (P15).
-    pub fn new(catalog: &'a Catalog, document: Option<&'a Document>, now: Timestamp) -> Result<Self, OutOfCalendar> {
-        let zone = document.map_or(TimeZone::UTC, |document| document.zone.clone());
-        let subscription =
-            document.and_then(|document| document.subscription.as_ref()).filter(|subscription| subscription.start_time <= now);
-        let (plan_id, anchor, billing) = match subscription {
-            Some(subscription) => {
-                (Some(&subscription.plan), Anchor::at(subscription.start_time, subscription.zone.clone()), subscription.billing)
-            }
-            None => (catalog.default_plan.as_ref(), Anchor::calendar(zone.clone()), Cadence::Month),
-        };
-        let plan = match plan_id.and_then(|id| catalog.plans.get(id)) {
-            Some(plan) => {
-                let period = anchor.period(Cadence::Month, now)?;
-                Some(ActivePlan { plan, terms: plan.terms_on(period.day), anchor, billing, period, subscription })
-            }
-            None => None,
-        };
-        Ok(Self { document, plan, zone, now })
-    }
-
-    /// Whether one source must pay a whole generation (P9).
-    pub fn is_whole(&self) -> bool {
-        self.plan.as_ref().is_some_and(|active| active.terms.whole)
-    }
-
-    /// Whether anything at all is known of this subject: a document or a default plan (P15).
-    pub fn is_known(&self) -> bool {
-        self.document.is_some() || self.plan.is_some()
-    }
-
-    pub fn is_suspended(&self) -> bool {
-        self.document.is_some_and(|document| document.suspended)
-    }
-
-    pub fn version(&self) -> u64 {
-        self.document.map_or(0, |document| document.version)
-    }
-
-    /// Everything that can pay units of `meter` for `user`, in burn order (P9), and until when this list is right.
-    pub fn sources(&self, meter: &MeterId, user: Option<&UserId>) -> Result<(Vec<PayingSource>, Option<Timestamp>), OutOfCalendar> {
-        let mut sources = Vec::new();
-        let order = self.plan.as_ref().map(|active| active.terms.burn_order.0.as_slice());
-        for kind in order.unwrap_or(&[SourceKind::Grant]) {
-            match kind {
-                SourceKind::Allowance => self.push_allowances(meter, user, &mut sources)?,
-                // Bought add-ons are part of the subscription, which cannot hold any yet.
-                SourceKind::AddOn => {}
-                SourceKind::Grant => self.push_grants(meter, &mut sources),
-            }
-        }
-        let ends = sources.iter().flat_map(|source| [source.reset_time, source.expire_time]).flatten();
-        let until = ends.chain(self.later_grants(meter)).min();
-        Ok((sources, until))
-    }
-
-    /// What seat a call by `user` needs under the plan's allowances of `meter`.
-    pub fn seat(&self, meter: &MeterId, user: Option<&UserId>) -> Seat {
-        let Some(active) = &self.plan else { return Seat::None };
-        let seated = |allowance: &Allowance| allowance.per == AllowancePer::Seat && allowance.meter == *meter;
-        if !active.terms.allowances.iter().any(seated) {
-            return Seat::None;
-        }
-        active.seat_of(user)
-    }
-
-    /// The document with a user seated.
-    pub fn seated(&self, user: &UserId) -> Option<Arc<Document>> {
-        let mut document = self.document?.clone();
-        document.subscription.as_mut()?.occupied.insert(user.clone(), self.now);
-        Some(Arc::new(document))
-    }
-
-    /// The account for committed units of `meter` that no source can pay.
-    pub fn overage(&self, meter: &MeterId) -> AccountKey {
-        AccountKey::overage(meter, self.plan.as_ref().map(|active| active.period.day))
-    }
-
-    fn push_allowances(&self, meter: &MeterId, user: Option<&UserId>, sources: &mut Vec<PayingSource>) -> Result<(), OutOfCalendar> {
-        let Some(active) = &self.plan else { return Ok(()) };
-        let first = sources.len();
-        for allowance in active.terms.allowances.iter().filter(|allowance| allowance.meter == *meter) {
-            if let Some(source) = active.allowance(allowance, user, self.now)? {
-                sources.push(source);
-            }
-        }
-        // Own seat before shared.
-        sources[first..].sort_by_key(|source| source.source.account.user().is_none());
-        Ok(())
-    }
-
-    fn push_grants(&self, meter: &MeterId, sources: &mut Vec<PayingSource>) {
-        let mut grants: Vec<&Grant> = self.grants().filter(|grant| grant.meter == *meter && self.pays(grant)).collect();
-        grants.sort_by_key(|grant| (grant.priority, grant.expire_time.unwrap_or(Timestamp::MAX), grant.create_time, grant.id.clone()));
-        sources.extend(grants.into_iter().map(|grant| PayingSource {
-            kind: SourceKind::Grant,
-            source: Source::limited(AccountKey::grant(&grant.id), Some(grant.units)),
-            meter: meter.clone(),
-            reset_time: None,
-            expire_time: grant.expire_time,
-        }));
-    }
-
-    fn grants(&self) -> impl Iterator<Item = &'a Grant> {
-        self.document.into_iter().flat_map(|document| &document.grants)
-    }
-
-    fn pays(&self, grant: &Grant) -> bool {
-        let subscribed = self.plan.as_ref().is_some_and(|active| active.subscription.is_some());
-        grant.void_time.is_none()
-            && grant.effective_time <= self.now
-            && grant.expire_time.is_none_or(|expires| self.now < expires)
-            && (subscribed || !grant.requires_subscription)
-    }
-
-    /// When grants of `meter` become effective that are not yet.
-    pub fn later_grants(&self, meter: &MeterId) -> impl Iterator<Item = Timestamp> {
-        let later =
-            self.grants().filter(move |grant| grant.void_time.is_none() && grant.meter == *meter && grant.effective_time > self.now);
-        later.map(|grant| grant.effective_time)
-    }
-}
-
-impl ActivePlan<'_> {
-    /// What seat a call by `user` needs where seats count.
-    fn seat_of(&self, user: Option<&UserId>) -> Seat {
-        match (self.subscription, user) {
-            (Some(subscription), Some(user)) if subscription.occupied.contains_key(user) => Seat::None,
-            (Some(subscription), Some(_)) if subscription.occupied.len() < subscription.seats as usize => Seat::Taken,
-            _ => Seat::Exhausted,
-        }
-    }
-
-    /// The source an allowance is for `user` now; `None` for a share that this call cannot have, such as a user's when none is named.
-    fn allowance(&self, allowance: &Allowance, user: Option<&UserId>, now: Timestamp) -> Result<Option<PayingSource>, OutOfCalendar> {
-        let issue = allowance.issue(self.billing);
-        let (owner, shares) = match allowance.per {
-            AllowancePer::Subject => (None, 1),
-            AllowancePer::SeatsPooled => (None, i64::from(self.subscription.map_or(0, |subscription| subscription.seats))),
-            AllowancePer::User if user.is_none() => return Ok(None),
-            AllowancePer::Seat if self.seat_of(user) == Seat::Exhausted => return Ok(None),
-            AllowancePer::User | AllowancePer::Seat => (user, 1),
-        };
-        // More seats times units than an account can hold is as good as the largest amount.
-        let of_all = |amount: Micros| Micros::new(amount.get().saturating_mul(shares)).unwrap_or(Micros::MAX);
-        let limit = issue.amount.map(of_all);
-        let period = self.anchor.period(issue.every, now)?;
-        let carry = match allowance.rollover {
-            Some(rollover) if period.index > 0 || self.subscription.is_none() => {
-                let before = self.anchor.nth(issue.every, period.index - 1)?;
-                // What was issued then, by the terms of then.
-                let issued = self.plan.terms_on(before.day).allowances.iter().find(|earlier| earlier.id == allowance.id);
-                let amount = issued.and_then(|earlier| earlier.issue(self.billing).amount);
-                amount.map(of_all).map(|limit| Carry {
-                    account: AccountKey::allowance(&allowance.id, before.day, owner),
-                    limit,
-                    cap: rollover.cap,
-                })
-            }
-            _ => None,
-        };
-        Ok(Some(PayingSource {
-            kind: SourceKind::Allowance,
-            source: Source { account: AccountKey::allowance(&allowance.id, period.day, owner), limit, at_most: None, carry },
-            meter: allowance.meter.clone(),
-            reset_time: Some(period.end),
-            expire_time: None,
-        }))
-    }
-}
-
 impl Document {
     /// A subject nobody has set anything for.
     pub fn new(subject: SubjectId, created_by: Fingerprint, create_time: Timestamp, zone: TimeZone) -> Self {
@@ -297,13 +84,29 @@ impl Document {
             version: 0,
             created_by,
             create_time,
+            change: Change::new("CreateSubject", None, "", ""),
+            update_time: create_time,
             suspended: false,
             zone,
             labels: Labels::new(),
             subscription: None,
+            earlier: None,
             grants: Vec::new(),
+            overrides: Overrides::default(),
             requests: Vec::new(),
         }
+    }
+
+    /// The subscription that is or was the subject's at an instant; it may have ended by then.
+    pub fn subscription_at(&self, at: Timestamp) -> Option<&Subscription> {
+        let earlier = self.earlier.as_deref();
+        self.subscription.iter().chain(earlier).find(|subscription| subscription.start_time <= at)
+    }
+
+    /// Notes what is changed now. Time does not run back behind a change.
+    pub fn changed(&mut self, change: Change, now: Timestamp) {
+        self.change = change;
+        self.update_time = self.update_time.max(now);
     }
 
     /// What an administrative request with this id was, if it is still remembered.
@@ -316,5 +119,11 @@ impl Document {
         if self.requests.len() > REQUESTS_REMEMBERED {
             self.requests.remove(0);
         }
+    }
+}
+
+impl Change {
+    pub fn new(operation: &str, request: Option<RequestId>, about: &str, detail: &str) -> Self {
+        Self { operation: operation.into(), request, about: about.into(), detail: detail.into() }
     }
 }

@@ -29,6 +29,7 @@ pub fn of(error: ServiceError) -> Status {
         ServiceError::ReservationNotFound(_) => with(Code::NotFound, ErrorReason::ReservationNotFound, text, &[]),
         ServiceError::SubjectNotFound(_) => with(Code::NotFound, ErrorReason::SubjectNotFound, text, &[]),
         ServiceError::GrantNotFound(_) => with(Code::NotFound, ErrorReason::GrantNotFound, text, &[]),
+        ServiceError::SubscriptionNotFound(_) => with(Code::NotFound, ErrorReason::SubscriptionNotFound, text, &[]),
         ServiceError::ReservationSettled(state) => {
             with(Code::FailedPrecondition, ErrorReason::ReservationSettled, text, &[("state", state_name(state))])
         }

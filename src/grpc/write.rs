@@ -167,7 +167,7 @@ fn source_balance(source: &SourceBalance) -> v1::SourceBalance {
     v1::SourceBalance {
         kind: source_kind(source.kind).into(),
         id: source.account.source().to_owned(),
-        user: source.account.user().unwrap_or_default().to_owned(),
+        user: text(source.user.as_ref()),
         limit: unless(unlimited, source.limit.unwrap_or_default()),
         unlimited,
         reserved: source.reserved.to_string(),
@@ -212,6 +212,7 @@ fn remedy(remedy: &Remedy) -> v1::Remedy {
         Remedy::WaitUntil(at) => Wire::WaitUntil(time(*at)),
         Remedy::UpgradeToPlan(plan) => Wire::UpgradeToPlan(plan.to_string()),
         Remedy::BuyCredits(units) => Wire::BuyCredits(units.to_string()),
+        Remedy::UseTarget(one) => Wire::UseTarget(target(one)),
         Remedy::FewerCount(count) => Wire::FewerCount(count.to_string()),
     };
     v1::Remedy { remedy: Some(remedy) }

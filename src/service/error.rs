@@ -17,12 +17,14 @@ pub enum ServiceError {
     SubjectNotFound(SubjectId),
     #[error("grant `{0}` is not known")]
     GrantNotFound(GrantId),
+    #[error("subject `{0}` has no running subscription")]
+    SubscriptionNotFound(SubjectId),
     #[error("the reservation has ended otherwise: it is {}", state_name(*.0))]
     ReservationSettled(State),
     /// The id of what was used for another request.
     #[error("{0} was used before with another payload")]
     IdReused(&'static str),
-    #[error("the subject has a subscription already")]
+    #[error("the subject has a running subscription; change its plan, or cancel it and take the same one up again")]
     SubscriptionExists,
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::{ReserveCommand, Reserved, Service, ServiceError, view};
+use crate::domain::alternative::Alternatives;
 use crate::domain::balance::Snapshot;
 use crate::domain::booking;
 use crate::domain::charge::Charge;
@@ -97,12 +98,12 @@ impl Service {
             };
             let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
-                return Ok(denied(judged.refusal(&Snapshot::default())));
+                return Ok(denied(judged.refusal(&Snapshot::default(), &Alternatives::default())));
             }
             if let Some(short) = short_at_best(&charge) {
                 match self.fewer(command, &judged, &short)? {
                     Some(fewer) => work = fewer,
-                    None => return Ok(denied(judged.denial(&short)?)),
+                    None => return Ok(denied(judged.denial(&short, &judged.snapshot(&short), &Alternatives::default())?)),
                 }
                 continue;
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::outage::Fallback;
 use super::settle::{Found, find};
-use super::{RecordCommand, Reservation, Service, ServiceError, SettleCommand, Settled, view};
+use super::{RecordCommand, Reservation, Service, ServiceError, SettleCommand, Settled, view, view_then};
 use crate::domain::charge::Charge;
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::ledger::{Row, State};
@@ -82,7 +82,7 @@ impl Service {
         let Some(pinned) = self.catalogs.at_hand(&row.detail.catalog) else { return Ok(()) };
         let (current, document) = (self.catalogs.current(), self.documents.get(&command.subject).flatten());
         let now = view(&current, document.as_deref(), self.clock.now())?;
-        let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
+        let then = view_then(&pinned, document.as_deref(), row.detail.judged_at)?;
         let settlement = Settlement {
             subject: &command.subject,
             row,

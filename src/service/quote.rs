@@ -75,7 +75,8 @@ impl Service {
                     continue;
                 }
                 let snapshot = self.accounts_of(&command.subject, &charge.take(None)).await?;
-                return Ok(offer(Some(judged.refusal(&snapshot))));
+                let (snapshot, alternatives) = self.alternatives(&command.subject, &judged, snapshot).await?;
+                return Ok(offer(Some(judged.refusal(&snapshot, &alternatives))));
             }
             let opening = Opening {
                 subject: command.subject.clone(),
@@ -88,7 +89,10 @@ impl Service {
             };
             match self.store.execute(charge.hold(opening, &view, self.rules.ttl), Urgency::Read).await? {
                 Answer::Done(_) => return Ok(offer(None)),
-                Answer::Denied(denied) => return Ok(offer(Some(judged.denial(&denied)?))),
+                Answer::Denied(denied) => {
+                    let (snapshot, alternatives) = self.alternatives(&command.subject, &judged, judged.snapshot(&denied)).await?;
+                    return Ok(offer(Some(judged.denial(&denied, &snapshot, &alternatives)?)));
+                }
                 answer => judging.anew(answer).await?,
             }
         }

@@ -11,7 +11,7 @@ use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Targe
 use crate::domain::ledger::{Answer, Fingerprint, Row};
 use crate::domain::reservation::{Labels, Outcome};
 use crate::domain::settlement::{self, Billing};
-use crate::domain::subject::{Seat, View};
+use crate::domain::view::{Seat, View};
 use crate::domain::work::Work;
 use crate::store::Urgency;
 

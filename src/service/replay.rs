@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 
 use super::judging::Judging;
 use super::outage::Fallback;
-use super::{ROUNDS_MAX, RecordCommand, Reservation, Service, ServiceError, SettleCommand, view};
+use super::{ROUNDS_MAX, RecordCommand, Reservation, Service, ServiceError, SettleCommand, view_then};
 use crate::domain::amount::Micros;
 use crate::domain::booking;
 use crate::domain::ids::{ReservationId, SubjectId};
@@ -42,6 +42,7 @@ impl From<ServiceError> for Unreplayed {
             | ServiceError::ReservationNotFound(_)
             | ServiceError::SubjectNotFound(_)
             | ServiceError::GrantNotFound(_)
+            | ServiceError::SubscriptionNotFound(_)
             | ServiceError::ReservationSettled(_)
             | ServiceError::IdReused(_)
             | ServiceError::SubscriptionExists
@@ -103,7 +104,7 @@ impl Service {
         for _ in 0..ROUNDS_MAX {
             let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
             let document = self.cached_document(subject).await?;
-            let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
+            let then = view_then(&pinned, document.as_deref(), row.detail.judged_at)?;
             match self.store.execute(booking::book(&pinned, &then, subject, row, ttl)?, Urgency::Settle).await? {
                 Answer::Done(done) => {
                     if let Some(document) = &done.document {

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, view};
+use crate::domain::alternative::Alternatives;
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::denial::Denial;
@@ -13,7 +14,7 @@ use crate::domain::ids::{ActionId, GenerationId, ReservationId, SubjectId, Targe
 use crate::domain::ledger::{AccountKey, Answer, Denied, Done, Fingerprint, Row};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Labels;
-use crate::domain::subject::{Seat, View};
+use crate::domain::view::{Seat, View};
 use crate::domain::work::Work;
 use crate::store::Urgency;
 
@@ -111,7 +112,7 @@ impl Service {
                 Answer::Done(done) => return self.granted(command, &judged, keys, done),
                 Answer::Denied(denied) => match self.fewer(command, &judged, &denied)? {
                     Some(fewer) => work = fewer,
-                    None => return self.denied(&judged, &denied),
+                    None => return self.denied(command, &judged, &denied).await,
                 },
                 Answer::Replayed(row) => return self.replayed(&command.subject, row, &view).await,
                 Answer::IdReused(_) => return Err(ServiceError::IdReused("reservation_id")),
@@ -141,9 +142,26 @@ impl Service {
         Ok(Reserved { outcome: Ok(reservation), balances, replayed: false })
     }
 
-    fn denied(&self, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
-        let balances = self.balance_of(judged, &judged.snapshot(denied));
-        Ok(Reserved { outcome: Err(judged.denial(denied)?), balances, replayed: false })
+    async fn denied(&self, command: &ReserveCommand, judged: &Judged<'_, '_>, denied: &Denied) -> Result<Reserved, ServiceError> {
+        let (snapshot, alternatives) = self.alternatives(&command.subject, judged, judged.snapshot(denied)).await?;
+        let balances = self.balance_of(judged, &snapshot);
+        Ok(Reserved { outcome: Err(judged.denial(denied, &snapshot, &alternatives)?), balances, replayed: false })
+    }
+
+    /// What else would let a request through, with the accounts that tell whether it would.
+    pub(super) async fn alternatives(
+        &self,
+        subject: &SubjectId,
+        judged: &Judged<'_, '_>,
+        snapshot: Snapshot,
+    ) -> Result<(Snapshot, Alternatives), ServiceError> {
+        let alternatives = Alternatives::of(judged)?;
+        let missing = snapshot.missing(alternatives.keys());
+        if missing.is_empty() {
+            return Ok((snapshot, alternatives));
+        }
+        let accounts = self.store.accounts(subject, missing.clone()).await?;
+        Ok((snapshot.with(missing.into_iter().zip(accounts)), alternatives))
     }
 
     fn balance_of(&self, judged: &Judged<'_, '_>, snapshot: &Snapshot) -> Vec<Balance> {
@@ -165,8 +183,9 @@ impl Service {
             return Ok(known);
         }
         let snapshot = self.accounts_of(&command.subject, &judged.charge.take(None)).await?;
+        let (snapshot, alternatives) = self.alternatives(&command.subject, judged, snapshot).await?;
         let balances = self.balance_of(judged, &snapshot);
-        Ok(Reserved { outcome: Err(judged.refusal(&snapshot)), balances, replayed: false })
+        Ok(Reserved { outcome: Err(judged.refusal(&snapshot, &alternatives)), balances, replayed: false })
     }
 
     /// What is wrong with a request, unless it was granted when nothing was: another catalog or configuration is in force since.

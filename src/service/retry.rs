@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::judging::Judging;
-use super::{ROUNDS_MAX, Reservation, Reserved, Service, ServiceError, Sources, view};
+use super::{ROUNDS_MAX, Reservation, Reserved, Service, ServiceError, Sources, view, view_then};
 use crate::domain::balance::Snapshot;
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{ReservationId, SubjectId, TraceId};
@@ -11,7 +11,7 @@ use crate::domain::ledger::{Answer, Fingerprint, Row, State};
 use crate::domain::reservation::Outcome;
 use crate::domain::retry::{NextAttempt, Retry};
 use crate::domain::settlement::Billing;
-use crate::domain::subject::View;
+use crate::domain::view::View;
 use crate::store::Urgency;
 
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Service {
                 Err(problem) => return Err(problem),
             };
             let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
-            let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
+            let then = view_then(&pinned, document.as_deref(), row.detail.judged_at)?;
             let retry = Retry {
                 subject: &command.subject,
                 row: &row,

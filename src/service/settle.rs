@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use super::judging::Judging;
-use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view};
+use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view, view_then};
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{ReservationId, SubjectId, TraceId};
@@ -93,7 +93,7 @@ impl Service {
             let pinned = self.catalogs.pinned(&row.detail.catalog, &*self.store).await?;
             let document = self.cached_document(&command.subject).await?;
             let now = view(&current, document.as_deref(), judging.now)?;
-            let then = view(&pinned, document.as_deref(), row.detail.judged_at)?;
+            let then = view_then(&pinned, document.as_deref(), row.detail.judged_at)?;
             let settlement = Settlement {
                 subject: &command.subject,
                 row: &row,

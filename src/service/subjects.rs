@@ -2,21 +2,34 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{ROUNDS_MAX, Service, ServiceError, view};
 use crate::domain::administration::{Administration, AdministrationError, Applied};
-use crate::domain::ids::SubjectId;
+use crate::domain::balance::Snapshot;
+use crate::domain::ids::{PlanId, SubjectId};
 use crate::domain::ledger::{Answer, Transaction};
-use crate::domain::period::Period;
+use crate::domain::preview::Preview;
+use crate::domain::standing::Standing;
 use crate::domain::subject::Document;
 use crate::store::Urgency;
 
-/// A subject as it is, with the period its subscription is in.
+/// A subject as it is, with how its subscription stands.
 #[derive(Debug, Clone)]
 pub struct Subject {
     pub document: Arc<Document>,
-    pub period: Option<Period>,
+    /// `None` where it has none that runs.
+    pub standing: Option<Standing>,
     /// The change that was asked for had taken effect before.
     pub replayed: bool,
+}
+
+/// What a change of plan would do, on the accounts as they are.
+#[derive(Debug, Clone)]
+pub struct Previewed {
+    pub preview: Preview,
+    pub snapshot: Snapshot,
+    pub currency: Box<str>,
 }
 
 impl Service {
@@ -53,6 +66,20 @@ impl Service {
         Err(ServiceError::Contended)
     }
 
+    /// What a change of plan would do at an instant; absent, now.
+    pub async fn preview_change(&self, subject: SubjectId, plan: &PlanId, at: Option<Timestamp>) -> Result<Previewed, ServiceError> {
+        let catalog = self.catalogs.current();
+        let document = self.store.document(&subject).await?.ok_or_else(|| ServiceError::SubjectNotFound(subject.clone()))?;
+        let now = self.clock.now().max(document.update_time);
+        let preview = Preview::of(&catalog, &document, plan, at, now).map_err(|error| failed(error, &subject))?;
+        let keys = preview.accounts();
+        let accounts = self.store.accounts(&subject, keys.clone()).await?;
+        let snapshot = Snapshot::new(keys.into_iter().zip(accounts));
+        let is_priced = preview.present_price.is_some() || preview.new_price.is_some();
+        let currency = if is_priced { catalog.price_book.currency.clone() } else { Box::default() };
+        Ok(Previewed { preview, snapshot, currency })
+    }
+
     pub async fn subject(&self, subject: &SubjectId) -> Result<Subject, ServiceError> {
         let document = self.store.document(subject).await?.ok_or_else(|| ServiceError::SubjectNotFound(subject.clone()))?;
         self.shown(document, false)
@@ -66,9 +93,9 @@ impl Service {
 
     fn shown(&self, document: Arc<Document>, replayed: bool) -> Result<Subject, ServiceError> {
         let catalog = self.catalogs.current();
-        let period = view(&catalog, Some(&document), self.clock.now())?.plan.filter(|active| active.subscription.is_some());
-        let period = period.map(|active| active.period);
-        Ok(Subject { document, period, replayed })
+        let view = view(&catalog, Some(&document), self.clock.now())?;
+        let standing = view.plan.as_ref().map(|active| Standing::of(active, view.now)).transpose()?.flatten();
+        Ok(Subject { document, standing, replayed })
     }
 }
 
@@ -76,8 +103,10 @@ fn failed(error: AdministrationError, subject: &SubjectId) -> ServiceError {
     match error {
         AdministrationError::Invalid(field) => field.into(),
         AdministrationError::SubjectNotFound => ServiceError::SubjectNotFound(subject.clone()),
+        AdministrationError::SubscriptionNotFound => ServiceError::SubscriptionNotFound(subject.clone()),
         AdministrationError::GrantNotFound(grant) => ServiceError::GrantNotFound(grant),
         AdministrationError::IdReused(what) => ServiceError::IdReused(what),
         AdministrationError::SubscriptionExists => ServiceError::SubscriptionExists,
+        AdministrationError::Calendar(error) => error.into(),
     }
 }

@@ -279,7 +279,8 @@ impl<T: Send, W: FnOnce(&mut Core) -> T + Send> Job for Ask<T, W> {
 }
 
 fn can_be_written(document: &Document) -> bool {
-    record::has_text(&document.zone) && document.subscription.as_ref().is_none_or(|subscription| record::has_text(&subscription.zone))
+    let subscriptions = document.subscription.iter().chain(document.earlier.as_deref());
+    record::has_text(&document.zone) && subscriptions.into_iter().all(|subscription| record::has_text(&subscription.zone))
 }
 
 fn unavailable(reason: &str) -> StoreError {

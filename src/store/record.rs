@@ -15,6 +15,7 @@ mod document;
 mod journal;
 mod reservation;
 mod scalar;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod transfer;

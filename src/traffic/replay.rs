@@ -16,6 +16,7 @@ pub use self::result::{DeniedSubject, Replayed, Totals};
 use self::subjects::Subjects;
 use self::timeline::{Close, Moment, Open, timeline};
 use super::{Attempted, Traffic};
+use crate::domain::alternative::Alternatives;
 use crate::domain::amount::Micros;
 use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Ask, Charge, Opening};
@@ -26,7 +27,8 @@ use crate::domain::remedy::Judged;
 use crate::domain::reservation::Outcome;
 use crate::domain::retry::{NextAttempt, Retry};
 use crate::domain::settlement::{self, Ending, Settlement};
-use crate::domain::subject::{Document, View};
+use crate::domain::subject::Document;
+use crate::domain::view::View;
 use crate::store::transfer::Progress;
 
 /// Ended reservations are kept for so long: a commit may come after an expiry, and nothing else asks for one.
@@ -176,7 +178,8 @@ impl<'c> Replay<'c> {
             Answer::Denied(_) if self.result.denied.contains_key(&attempt.subject) => Err(Stop::Denied(None)),
             Answer::Denied(denied) => {
                 let judged = Judged { catalog: self.catalog, view: &view, ask: &ask, charge: &charge };
-                let denial = judged.denial(&denied).map_err(|error| Stop::refused(&error))?;
+                let denial =
+                    judged.denial(&denied, &judged.snapshot(&denied), &Alternatives::default()).map_err(|error| Stop::refused(&error))?;
                 Err(Stop::Denied(Some(Box::new(denial))))
             }
             answer => Err(Stop::unexpected(&answer)),

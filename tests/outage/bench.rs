@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genquota::clock::{Clock, ManualClock};
-use genquota::domain::administration::{Administration, NewGrant, Request};
+use genquota::domain::administration::{Administration, NewGrant, NewSubscription, Request, Requested};
 use genquota::domain::amount::Micros;
 use genquota::domain::ids::{
     ActionId, GenerationId, GrantId, MeterId, ModelId, PlanId, ProviderId, RequestId, ReservationId, SubjectId, Target, UserId,
@@ -202,8 +202,8 @@ pub async fn customer(service: &Service, name: &str, plan: &str) -> SubjectId {
     service.administrate(subject.clone(), created).await.unwrap();
     let plan = PlanId::new(plan).unwrap();
     let seats = (plan.as_str() == "seated").then_some(2);
-    let subscribed =
-        Administration::Subscribe { request: request("subscribe"), plan, billing: Cadence::Month, start_time: None, zone: None, seats };
+    let subscription = NewSubscription { plan, billing: Cadence::Month, start_time: None, zone: None, seats };
+    let subscribed = Administration::Requested(request("subscribe"), Requested::Subscribe(subscription));
     service.administrate(subject.clone(), subscribed).await.unwrap();
     service.reserve(ReserveCommand { validate_only: true, ..images(name, "look", 1) }).await.unwrap();
     subject
@@ -243,7 +243,7 @@ pub fn fingerprint(payload: &str) -> Fingerprint {
 }
 
 pub fn request(id: &str) -> Request {
-    Request { id: RequestId::new(id).unwrap(), fingerprint: fingerprint(id) }
+    Request { id: RequestId::new(id).unwrap(), fingerprint: fingerprint(id), detail: Box::default() }
 }
 
 pub fn units(count: i64) -> i64 {
@@ -254,6 +254,7 @@ pub fn grant(id: &str, count: i64) -> Administration {
     Administration::Grant(NewGrant {
         id: GrantId::new(id).unwrap(),
         fingerprint: fingerprint(id),
+        detail: Box::default(),
         meter: MeterId::new("units").unwrap(),
         units: Micros::new(units(count)).unwrap(),
         kind: GrantKind::Purchased,

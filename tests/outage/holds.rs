@@ -1,6 +1,6 @@
 //! Reserves while the store is away: refused, or let pass up to the plan's bound and booked when it is back.
 
-use genquota::domain::administration::Administration;
+use genquota::domain::administration::{Administration, Requested};
 use genquota::domain::denial::DenialReason;
 use genquota::domain::ids::ActionId;
 use genquota::domain::ledger::State;
@@ -174,7 +174,7 @@ async fn an_administrative_change_made_meanwhile_stands() {
     // Another sidecar is on the better side of the network.
     bench.store.set(Weather::Fair);
     elsewhere.administrate(&acme, grant("gift", 4)).await;
-    elsewhere.administrate(&acme, Administration::Suspend { request: request("suspend") }).await;
+    elsewhere.administrate(&acme, Administration::Requested(request("suspend"), Requested::Suspend)).await;
     bench.replay().await;
     let document = bench.service.subject(&acme).await.unwrap().document;
     assert!(document.suspended && document.grants.len() == 1, "{document:?}");

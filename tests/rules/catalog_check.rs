@@ -90,7 +90,7 @@ fn what_a_file_says_is_what_the_catalog_holds() {
     assert!(avatar.plans["team"].price.per_seat && avatar.credits.requires_subscription && avatar.credits.end_with_period);
     let personal = &avatar.plans["personal"].terms[0].add_ons[0];
     assert_eq!(
-        (personal.bundle.to_string(), personal.price.unwrap().to_string(), personal.per),
+        (personal.monthly.amount.to_string(), personal.price.unwrap().to_string(), personal.per),
         ("60".into(), "10".into(), AllowancePer::User)
     );
 

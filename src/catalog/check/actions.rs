@@ -143,12 +143,7 @@ impl Checker<'_> {
     }
 
     fn rounding(&mut self, raw: &RawRound) -> Option<Rounding> {
-        let mode = match raw.mode {
-            RawMode::None => RoundingMode::None,
-            RawMode::Up => RoundingMode::Up,
-            RawMode::Down => RoundingMode::Down,
-            RawMode::HalfUp => RoundingMode::HalfUp,
-        };
+        let mode = rounding_mode(raw.mode);
         let each = match raw.each {
             None | Some(RawEach::Output) => Each::Output,
             Some(RawEach::Request) => Each::Request,
@@ -165,5 +160,14 @@ impl Checker<'_> {
             }
         };
         Some(Rounding { mode, step, each })
+    }
+}
+
+pub(super) const fn rounding_mode(mode: RawMode) -> RoundingMode {
+    match mode {
+        RawMode::None => RoundingMode::None,
+        RawMode::Up => RoundingMode::Up,
+        RawMode::Down => RoundingMode::Down,
+        RawMode::HalfUp => RoundingMode::HalfUp,
     }
 }

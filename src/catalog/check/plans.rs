@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
+use super::actions::rounding_mode;
 use super::condition::{Attributes, CAP_KEYS, Scope};
 use super::known::{Kind, suggest};
 use crate::catalog::raw::{
     Amount, Number, RawAddOn, RawAllowance, RawCap, RawCapMode, RawCapOf, RawEvery, RawFailover, RawFailoverPolicy, RawFeatures,
-    RawOnStoreOutage, RawPer, RawPlan, RawPool, RawProration, RawSource, RawTerms, RawWindow,
+    RawOnStoreOutage, RawPer, RawPlan, RawPool, RawProration, RawProrationRound, RawSource, RawTerms, RawWindow,
 };
 use crate::domain::amount::{MICROS_PER_UNIT, Micros};
 use crate::domain::cap::{Cap, CapMode, CapOf, Dimension};
@@ -15,8 +16,8 @@ use crate::domain::failover::ATTEMPTS_MAX;
 use crate::domain::ids::{ActionId, AddOnId, AllowanceId, AttributeId, CapId, IdError, LABEL_KEY_BYTES_MAX, MeasureId, PlanId, TierId};
 use crate::domain::period::{Cadence, Window};
 use crate::domain::plan::{
-    AddOn, Allowance, AllowancePer, BurnOrder, Failover, FailoverPolicy, Features, Issue, OnStoreOutage, Plan, PlanPrice, Proration,
-    Rollover, SourceKind, Terms,
+    AddOn, Allowance, AllowancePer, Bundle, BurnOrder, Failover, FailoverPolicy, Features, Issue, OnStoreOutage, Plan, PlanPrice,
+    Proration, ProrationKind, Rollover, SourceKind, Terms,
 };
 use crate::yaml::{At, Entries, OneOrMany, Placed, nearest};
 
@@ -78,8 +79,20 @@ impl Checker<'_> {
 
     fn dated_terms(&mut self, raw: RawPlan, shared_caps: &BTreeSet<String>, across: &mut Across) -> Vec<Terms> {
         let RawPlan { title: _, rank: _, price: _, terms, from, features, allowances, caps, add_ons, .. } = raw;
-        let RawPlan { burn_order, split, failover, proration, on_store_outage, .. } = raw;
-        let inline = RawTerms { from, features, allowances, caps, add_ons, burn_order, split, failover, proration, on_store_outage };
+        let RawPlan { burn_order, split, failover, proration, proration_round, on_store_outage, .. } = raw;
+        let inline = RawTerms {
+            from,
+            features,
+            allowances,
+            caps,
+            add_ons,
+            burn_order,
+            split,
+            failover,
+            proration,
+            proration_round,
+            on_store_outage,
+        };
         let Some(list) = terms else { return vec![self.terms(&inline, shared_caps, across)] };
         if inline.says_anything() {
             let hint = "move the other keys of the plan, but `title`, `rank` and `price`, into the first of them".to_owned();
@@ -129,11 +142,7 @@ impl Checker<'_> {
             burn_order: raw.burn_order.as_ref().map_or_else(BurnOrder::default, |order| self.burn_order(order)),
             whole: raw.split == Some(false),
             failover: raw.failover.as_ref().map_or_else(FailoverPolicy::default, |policy| self.failover_policy(policy)),
-            proration: match raw.proration {
-                Some(RawProration::Full) => Proration::Full,
-                None | Some(RawProration::Prorated) => Proration::Prorated,
-                Some(RawProration::None) => Proration::None,
-            },
+            proration: self.proration(raw.proration, raw.proration_round.as_ref()),
             on_store_outage: match raw.on_store_outage.as_ref().map(|policy| &policy.value) {
                 None | Some(RawOnStoreOutage::Closed) => OnStoreOutage::Closed,
                 Some(RawOnStoreOutage::Open(units)) => {
@@ -220,10 +229,7 @@ impl Checker<'_> {
             && issue.value.amount.is_none()
             && issue.value.every.is_none()
         {
-            let path = self.places.problem(issue.at, "").path;
-            if !["amount", "every"].iter().any(|key| self.known.is_broken(&format!("{path}.{key}"))) {
-                self.error(issue.at, "says nothing: it has neither `amount` nor `every`", Some("leave it out".to_owned()));
-            }
+            self.says_nothing(issue.at);
         }
         let rollover = match &raw.rollover {
             None => None,
@@ -235,6 +241,14 @@ impl Checker<'_> {
         let monthly = Issue { amount: amount?, every };
         let yearly = Issue { amount: yearly_amount?, every: yearly_every };
         Some(Allowance { id: id?, meter: meter?, per: per?, monthly, yearly, rollover })
+    }
+
+    /// An issue that differs in nothing, unless what it says is broken.
+    fn says_nothing(&mut self, at: At) {
+        let path = self.places.problem(at, "").path;
+        if !["amount", "every"].iter().any(|key| self.known.is_broken(&format!("{path}.{key}"))) {
+            self.error(at, "says nothing: it has neither `amount` nor `every`", Some("leave it out".to_owned()));
+        }
     }
 
     /// An amount, or `Some(None)` for unlimited.
@@ -274,11 +288,35 @@ impl Checker<'_> {
             let price = raw.price.as_ref().and_then(|price| self.amount(price));
             let per = self.need(entry.at, "per", raw.per.as_ref()).and_then(|per| self.whose(per, raw.pool.as_ref()));
             let every = raw.every.map_or(Cadence::Month, cadence);
-            if let (Some(id), Some(meter), Some(bundle), Some(per)) = (id, meter, bundle, per) {
-                add_ons.push(AddOn { id, meter, bundle, price, per, every });
+            let yearly = raw.billed_yearly.as_ref();
+            if let Some(silent) = yearly.filter(|yearly| yearly.value.amount.is_none() && yearly.value.every.is_none()) {
+                self.says_nothing(silent.at);
+            }
+            let yearly_every = yearly.and_then(|yearly| yearly.value.every).map_or(every, cadence);
+            let yearly_amount = match yearly.and_then(|yearly| yearly.value.amount.as_ref()) {
+                Some(amount) => self.amount_above_zero(amount),
+                None => bundle,
+            };
+            if let (Some(id), Some(meter), Some(amount), Some(yearly_amount), Some(per)) = (id, meter, bundle, yearly_amount, per) {
+                let (monthly, yearly) = (Bundle { amount, every }, Bundle { amount: yearly_amount, every: yearly_every });
+                add_ons.push(AddOn { id, meter, price, per, monthly, yearly });
             }
         }
         add_ons
+    }
+
+    fn proration(&mut self, kind: Option<RawProration>, round: Option<&RawProrationRound>) -> Proration {
+        let default = Proration::default();
+        let step = round.and_then(|round| round.to.as_ref()).and_then(|step| self.amount_above_zero(step));
+        Proration {
+            kind: match kind {
+                Some(RawProration::Full) => ProrationKind::Full,
+                None | Some(RawProration::Prorated) => ProrationKind::Prorated,
+                Some(RawProration::None) => ProrationKind::None,
+            },
+            mode: round.and_then(|round| round.mode).map_or(default.mode, rounding_mode),
+            step: step.unwrap_or(default.step),
+        }
     }
 
     fn burn_order(&mut self, raw: &Placed<Vec<Placed<RawSource>>>) -> BurnOrder {
@@ -435,6 +473,7 @@ impl RawTerms {
             || self.split.is_some()
             || self.failover.is_some()
             || self.proration.is_some()
+            || self.proration_round.is_some()
             || self.on_store_outage.is_some()
     }
 }

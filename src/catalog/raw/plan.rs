@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::RawMode;
 use super::value::{Amount, Number, Text, When};
 use crate::yaml::{Entries, OneOrMany, Placed};
 
@@ -37,6 +38,8 @@ pub(in crate::catalog) struct RawPlan {
     pub(in crate::catalog) failover: Option<RawFailoverPolicy>,
     /// What an upgrade gives for the rest of the period. Default: `prorated`.
     pub(in crate::catalog) proration: Option<RawProration>,
+    /// How a prorated part is rounded. Default: down, to whole units.
+    pub(in crate::catalog) proration_round: Option<RawProrationRound>,
     /// What happens while the store gives no answer. Default: `closed`.
     pub(in crate::catalog) on_store_outage: Option<Placed<RawOnStoreOutage>>,
 }
@@ -64,6 +67,8 @@ pub(in crate::catalog) struct RawTerms {
     pub(in crate::catalog) failover: Option<RawFailoverPolicy>,
     /// What an upgrade gives for the rest of the period. Default: `prorated`.
     pub(in crate::catalog) proration: Option<RawProration>,
+    /// How a prorated part is rounded. Default: down, to whole units.
+    pub(in crate::catalog) proration_round: Option<RawProrationRound>,
     /// What happens while the store gives no answer. Default: `closed`.
     pub(in crate::catalog) on_store_outage: Option<Placed<RawOnStoreOutage>>,
 }
@@ -165,6 +170,19 @@ pub(in crate::catalog) struct RawAddOn {
     pub(in crate::catalog) pool: Option<Placed<RawPool>>,
     /// How often it is renewed. Default: `month`.
     pub(in crate::catalog) every: Option<RawEvery>,
+    /// What an annual subscription gets instead, such as the units of a year upfront. Default: the same.
+    pub(in crate::catalog) billed_yearly: Option<Placed<RawBundle>>,
+}
+
+/// How much one unit of an add-on gives, and how often.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Bundle")]
+pub(in crate::catalog) struct RawBundle {
+    /// Units in one bundle. Default: as billed monthly.
+    pub(in crate::catalog) amount: Option<Placed<Number>>,
+    /// How often it is renewed. Default: as billed monthly.
+    pub(in crate::catalog) every: Option<RawEvery>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -232,6 +250,17 @@ pub(in crate::catalog) struct RawFailover {
     pub(in crate::catalog) max_cost: Option<Placed<Number>>,
     /// The tiers it may fail over to.
     pub(in crate::catalog) tiers: Option<OneOrMany<Placed<String>>>,
+}
+
+/// How a prorated part is rounded.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ProrationRound")]
+pub(in crate::catalog) struct RawProrationRound {
+    /// The direction. Default: `down`.
+    pub(in crate::catalog) mode: Option<RawMode>,
+    /// The step, greater than zero. Default: 1.
+    pub(in crate::catalog) to: Option<Placed<Number>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -27,7 +27,9 @@ use crate::domain::period::Cadence;
 use crate::domain::plan::SourceKind;
 use crate::domain::price_book::CostBasis;
 use crate::domain::reservation::Labels;
-use crate::domain::subject::{Document, Subscription, View};
+use crate::domain::subject::Document;
+use crate::domain::subscription::Subscription;
+use crate::domain::view::View;
 use crate::domain::work::{Item, Work};
 use crate::proto::v1;
 
@@ -115,14 +117,7 @@ fn subscribed(catalog: &Catalog, plan: &str, now: Timestamp) -> anyhow::Result<D
     let known = || catalog.plans.keys().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
     anyhow::ensure!(catalog.plans.contains_key(&plan), "no such plan: `{plan}`; known are {}", known());
     let mut document = Document::new(SubjectId::new("explained")?, Fingerprint([0; 16]), now, TimeZone::UTC);
-    document.subscription = Some(Subscription {
-        plan,
-        billing: Cadence::Month,
-        start_time: now,
-        zone: TimeZone::UTC,
-        seats: 1,
-        occupied: std::collections::BTreeMap::new(),
-    });
+    document.subscription = Some(Subscription::new(plan, Cadence::Month, now, TimeZone::UTC, 1));
     Ok(document)
 }
 

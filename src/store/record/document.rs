@@ -3,13 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::reservation::{row, row_out};
-use super::scalar::{fingerprint, fingerprint_out, id, labels, labels_out, micros, time, time_if, time_out, zone, zone_out};
+use super::scalar::{
+    fingerprint, fingerprint_out, id, id_if, labels, labels_out, micros, text_out, time, time_if, time_out, zone, zone_out,
+};
+use super::subscription::{subscription, subscription_out, timeline};
 use super::{RecordError, wire};
-use crate::domain::ids::{GrantId, MeterId, PlanId, RequestId, SubjectId, UserId};
+use crate::domain::amount::Micros;
+use crate::domain::ids::{AllowanceId, CapId, GrantId, MeterId, RequestId, SubjectId};
 use crate::domain::ledger::{Event, EventKind};
-use crate::domain::period::Cadence;
-use crate::domain::subject::{Document, Grant, GrantKind, Subscription};
+use crate::domain::overrides::{Limit, Overrides};
+use crate::domain::subject::{Change, Document, Grant, GrantKind};
+use crate::domain::timeline::Timeline;
 
 pub(super) fn document_out(document: &Document) -> wire::SubjectDocument {
     let requests = document
@@ -27,6 +34,11 @@ pub(super) fn document_out(document: &Document) -> wire::SubjectDocument {
         subscription: document.subscription.as_ref().map(subscription_out),
         grants: document.grants.iter().map(grant_out).collect(),
         requests: requests.collect(),
+        change: Some(change_out(&document.change)),
+        update_time: Some(time_out(document.update_time)),
+        earlier: document.earlier.as_deref().map(subscription_out),
+        allowance_overrides: allowance_overrides_out(&document.overrides),
+        cap_overrides: document.overrides.caps.iter().map(|(id, limit)| (id.to_string(), limit_out(*limit))).collect(),
     }
 }
 
@@ -34,51 +46,71 @@ pub(super) fn document(record: wire::SubjectDocument) -> Result<Document, Record
     let request = |known: wire::RememberedRequest| {
         Ok((id("requests.id", &known.id, RequestId::new)?, fingerprint("requests.fingerprint", &known.fingerprint)?))
     };
+    let create_time = time("create_time", record.create_time)?;
     Ok(Document {
         subject: id("subject", &record.subject, SubjectId::new)?,
         version: record.version,
         created_by: fingerprint("created_by", &record.created_by)?,
-        create_time: time("create_time", record.create_time)?,
+        create_time,
+        change: record.change.map(change).transpose()?.unwrap_or_else(|| Change::new("", None, "", "")),
+        update_time: time_if("update_time", record.update_time)?.unwrap_or(create_time),
         suspended: record.suspended,
         zone: zone("zone", &record.zone)?,
         labels: labels(record.labels),
         subscription: record.subscription.map(subscription).transpose()?,
+        earlier: record.earlier.map(subscription).transpose()?.map(Box::new),
+        overrides: overrides(record.allowance_overrides, record.cap_overrides)?,
         grants: record.grants.into_iter().map(grant).collect::<Result<_, _>>()?,
         requests: record.requests.into_iter().map(request).collect::<Result<_, RecordError>>()?,
     })
 }
 
-fn subscription_out(subscription: &Subscription) -> wire::Subscription {
-    wire::Subscription {
-        plan: subscription.plan.as_str().to_owned(),
-        billing: match subscription.billing {
-            Cadence::Month => wire::Cadence::Month,
-            Cadence::Year => wire::Cadence::Year,
-        }
-        .into(),
-        start_time: Some(time_out(subscription.start_time)),
-        zone: zone_out(&subscription.zone),
-        seats: subscription.seats,
-        occupied: subscription.occupied.iter().map(|(user, since)| (user.as_str().to_owned(), time_out(*since))).collect(),
+fn change_out(change: &Change) -> wire::Change {
+    wire::Change {
+        operation: change.operation.to_string(),
+        request: text_out(change.request.as_ref(), RequestId::as_str),
+        about: change.about.to_string(),
+        detail: change.detail.to_string(),
     }
 }
 
-fn subscription(record: wire::Subscription) -> Result<Subscription, RecordError> {
-    let billing = match record.billing() {
-        wire::Cadence::Unspecified => return Err(RecordError::missing("subscription.billing")),
-        wire::Cadence::Month => Cadence::Month,
-        wire::Cadence::Year => Cadence::Year,
+fn change(record: wire::Change) -> Result<Change, RecordError> {
+    let request = id_if("change.request", &record.request, RequestId::new)?;
+    Ok(Change::new(&record.operation, request, &record.about, &record.detail))
+}
+
+/// Stands for unlimited.
+const UNLIMITED: i64 = -1;
+
+fn limit_out(limit: Limit) -> i64 {
+    limit.amount().map_or(UNLIMITED, Micros::get)
+}
+
+fn limit(what: &'static str, record: i64) -> Result<Limit, RecordError> {
+    if record == UNLIMITED { Ok(Limit::Unlimited) } else { micros(what, record).map(Limit::Amount) }
+}
+
+fn allowance_overrides_out(overrides: &Overrides) -> Vec<wire::AllowanceOverride> {
+    let step = |(from, limit): &(Timestamp, Option<Limit>)| wire::LimitStep { from: Some(time_out(*from)), limit: limit.map(limit_out) };
+    let of = |(id, limits): (&AllowanceId, &Timeline<Option<Limit>>)| wire::AllowanceOverride {
+        allowance: id.to_string(),
+        limits: limits.steps().iter().map(step).collect(),
     };
-    let seat = |(user, since): (String, prost_types::Timestamp)| {
-        Ok((id("subscription.occupied", &user, UserId::new)?, time("subscription.occupied", Some(since))?))
+    overrides.allowances.iter().map(of).collect()
+}
+
+fn overrides(allowances: Vec<wire::AllowanceOverride>, caps: BTreeMap<String, i64>) -> Result<Overrides, RecordError> {
+    let step = |step: wire::LimitStep| {
+        Ok((time("allowance_overrides.from", step.from)?, step.limit.map(|value| limit("allowance_overrides.limit", value)).transpose()?))
     };
-    Ok(Subscription {
-        plan: id("subscription.plan", &record.plan, PlanId::new)?,
-        billing,
-        start_time: time("subscription.start_time", record.start_time)?,
-        zone: zone("subscription.zone", &record.zone)?,
-        seats: record.seats,
-        occupied: record.occupied.into_iter().map(seat).collect::<Result<BTreeMap<_, _>, RecordError>>()?,
+    let allowance = |of: wire::AllowanceOverride| {
+        let steps = of.limits.into_iter().map(step).collect::<Result<_, RecordError>>()?;
+        Ok((id("allowance_overrides.allowance", &of.allowance, AllowanceId::new)?, timeline("allowance_overrides", steps)?))
+    };
+    let cap = |(name, value): (String, i64)| Ok((id("cap_overrides", &name, CapId::new)?, limit("cap_overrides", value)?));
+    Ok(Overrides {
+        allowances: allowances.into_iter().map(allowance).collect::<Result<_, RecordError>>()?,
+        caps: caps.into_iter().map(cap).collect::<Result<_, RecordError>>()?,
     })
 }
 

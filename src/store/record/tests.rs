@@ -12,15 +12,18 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::domain::amount::{MICROS_MAX, Micros};
 use crate::domain::ids::{
-    ActionId, AttributeId, CapId, CatalogVersion, GenerationId, GrantId, IdError, MeasureId, MeterId, ModelId, PlanId, ProviderId,
-    RequestId, ReservationId, SubjectId, Target, TierId, TraceId, UserId,
+    ActionId, AddOnId, AllowanceId, AttributeId, CapId, CatalogVersion, GenerationId, GrantId, IdError, MeasureId, MeterId, ModelId,
+    PlanId, ProviderId, RequestId, ReservationId, SubjectId, Target, TierId, TraceId, UserId,
 };
 use crate::domain::ledger::{AccountKey, AccountKind, EventKind, Fingerprint, Leg, State};
+use crate::domain::overrides::{Limit, Overrides};
 use crate::domain::period::Cadence;
 use crate::domain::price_book::CostBasis;
 use crate::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Outcome};
 use crate::domain::settlement::{Billing, Ending};
-use crate::domain::subject::{Grant, GrantKind, Subscription};
+use crate::domain::subject::{Change, Grant, GrantKind};
+use crate::domain::subscription::{Occupancy, Subscription};
+use crate::domain::timeline::Timeline;
 use crate::domain::work::{Item, Work};
 use crate::store::journal::{Command, DeadEntry, Entry, QueuedHold, QueuedSettlement, QueuedUsage};
 
@@ -157,10 +160,44 @@ prop_compose! {
 
 prop_compose! {
     fn subscription()(
-        (plan, billing) in (id(PlanId::new), select(vec![Cadence::Month, Cadence::Year])),
-        (start_time, zone, seats, occupied) in (time(), zone(), any::<u32>(), btree_map(id(UserId::new), time(), 0..3)),
+        (plans, billing) in (timeline(option::of(id(PlanId::new)), 1..4), select(vec![Cadence::Month, Cadence::Year])),
+        (start_time, zone, seats) in (time(), zone(), timeline(any::<u32>(), 0..3)),
+        add_ons in btree_map(id(AddOnId::new), timeline(any::<u32>(), 0..3), 0..3),
+        (occupied, vacated) in (btree_map(id(UserId::new), seat(), 0..3), vec(id(UserId::new), 0..3)),
     ) -> Subscription {
-        Subscription { plan, billing, start_time, zone, seats, occupied }
+        Subscription { billing, start_time, zone, plans, seats, add_ons, occupied, vacated }
+    }
+}
+
+prop_compose! {
+    fn seat()((since, account) in (time(), id(UserId::new))) -> Occupancy {
+        Occupancy { since, account }
+    }
+}
+
+fn timeline<T: Clone + PartialEq + std::fmt::Debug>(
+    value: impl Strategy<Value = T>,
+    size: std::ops::Range<usize>,
+) -> impl Strategy<Value = Timeline<T>> {
+    btree_map(time(), value, size).prop_map(|steps| Timeline::of_steps(steps.into_iter().collect()).unwrap())
+}
+
+fn limit() -> impl Strategy<Value = Limit> {
+    option::of(micros()).prop_map(|amount| amount.map_or(Limit::Unlimited, Limit::Amount))
+}
+
+prop_compose! {
+    fn overrides()(
+        allowances in btree_map(id(AllowanceId::new), timeline(option::of(limit()), 1..3), 0..3),
+        caps in btree_map(id(CapId::new), limit(), 0..3),
+    ) -> Overrides {
+        Overrides { allowances, caps }
+    }
+}
+
+prop_compose! {
+    fn change()((operation, about, detail) in ("[A-Za-z]{0,9}", ".{0,9}", ".{0,9}"), request in option::of(id(RequestId::new))) -> Change {
+        Change::new(&operation, request, &about, &detail)
     }
 }
 
@@ -169,8 +206,12 @@ prop_compose! {
         (subject, version, created_by, create_time) in (id(SubjectId::new), any::<u64>(), fingerprint(), time()),
         (suspended, zone, labels, subscription) in (any::<bool>(), zone(), labels(), option::of(subscription())),
         (grants, requests) in (vec(grant(), 0..3), vec((id(RequestId::new), fingerprint()), 0..3)),
+        (change, update_time, overrides, earlier) in (change(), time(), overrides(), option::of(subscription().prop_map(Box::new))),
     ) -> Document {
-        Document { subject, version, created_by, create_time, suspended, zone, labels, subscription, grants, requests }
+        Document {
+            subject, version, created_by, create_time, change, update_time, suspended, zone, labels, subscription, earlier, grants,
+            overrides, requests,
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use jiff::tz::TimeZone;
 use super::FINGERPRINT;
 use crate::domain::ids::{PlanId, SubjectId, UserId};
 use crate::domain::period::Cadence;
-use crate::domain::subject::{Document, Subscription};
+use crate::domain::subject::Document;
+use crate::domain::subscription::Subscription;
+use crate::domain::timeline::Timeline;
 use crate::traffic::read::LedgerFile;
 use crate::traffic::{Attempted, Traffic};
 
@@ -49,7 +51,8 @@ impl Subjects {
         if let Some(subscription) = &mut next.subscription {
             let same =
                 current.and_then(|current| current.subscription.as_ref()).filter(|known| known.start_time == subscription.start_time);
-            subscription.occupied = same.map(|known| known.occupied.clone()).unwrap_or_default();
+            let (occupied, vacated) = same.map(|known| (known.occupied.clone(), known.vacated.clone())).unwrap_or_default();
+            (subscription.occupied, subscription.vacated) = (occupied, vacated);
         }
         next
     }
@@ -59,31 +62,27 @@ impl Subjects {
         let plan = attempt.plan.as_ref().filter(|_| self.first.is_none())?;
         let plan = self.plans.get(plan).unwrap_or(plan);
         let subscribed = current.and_then(|current| current.subscription.as_ref());
-        if subscribed.is_some_and(|subscription| subscription.plan == *plan) {
+        if subscribed.is_some_and(|subscription| subscription.plan(attempt.start) == Some(plan)) {
             return None;
         }
         let mut document =
             current.cloned().unwrap_or_else(|| Document::new(attempt.subject.clone(), FINGERPRINT, attempt.start, TimeZone::UTC));
         document.subscription = Some(match subscribed {
-            Some(subscription) => Subscription { plan: plan.clone(), ..subscription.clone() },
-            None => Subscription {
-                plan: plan.clone(),
-                billing: Cadence::Month,
-                start_time: month_of(attempt.start),
-                zone: TimeZone::UTC,
-                seats: self.seats.get(&attempt.subject).copied().unwrap_or(1),
-                occupied: BTreeMap::new(),
-            },
+            // Events do not tell whether it was changed within a period: it is taken for the plan of all of it.
+            Some(known) => Subscription { plans: Timeline::from(known.start_time, Some(plan.clone())), ..known.clone() },
+            None => {
+                let seats = self.seats.get(&attempt.subject).copied().unwrap_or(1);
+                Subscription::new(plan.clone(), Cadence::Month, month_of(attempt.start), TimeZone::UTC, seats)
+            }
         });
         Some(document)
     }
 
     /// With the plan that takes the place of the one it names.
     fn planned(&self, mut document: Document) -> Document {
-        if let Some(subscription) = &mut document.subscription
-            && let Some(plan) = self.plans.get(&subscription.plan)
-        {
-            subscription.plan = plan.clone();
+        let earlier = document.earlier.as_deref_mut();
+        for subscription in document.subscription.as_mut().into_iter().chain(earlier) {
+            subscription.plans.map(|plan| plan.map(|plan| self.plans.get(&plan).cloned().unwrap_or(plan)));
         }
         document
     }
@@ -91,9 +90,12 @@ impl Subjects {
 
 /// Every plan that traffic depends on.
 pub(super) fn plans_of(traffic: &Traffic) -> BTreeSet<PlanId> {
-    let of = |document: &Arc<Document>| document.subscription.as_ref().map(|subscription| subscription.plan.clone());
+    let of = |document: &Arc<Document>| -> Vec<PlanId> {
+        let subscriptions = document.subscription.iter().chain(document.earlier.as_deref());
+        subscriptions.flat_map(|known| known.plans.steps()).filter_map(|(_, plan)| plan.clone()).collect()
+    };
     match &traffic.ledger {
-        Some(ledger) => ledger.documents.values().chain(ledger.changes.iter().map(|(_, document)| document)).filter_map(of).collect(),
+        Some(ledger) => ledger.documents.values().chain(ledger.changes.iter().map(|(_, document)| document)).flat_map(of).collect(),
         None => traffic.attempts.iter().filter_map(|attempt| attempt.plan.clone()).collect(),
     }
 }
@@ -111,7 +113,7 @@ fn before(ledger: &LedgerFile, began: Timestamp) -> Vec<Document> {
     }
     for document in documents.values_mut() {
         if let Some(subscription) = &mut document.subscription {
-            subscription.occupied.retain(|_, since| *since < began);
+            subscription.occupied.retain(|_, seat| seat.since < began);
         }
     }
     documents.into_values().collect()
@@ -123,6 +125,7 @@ fn without_later(document: &Document, time: Timestamp) -> Option<Document> {
         let mut before = document.clone();
         before.grants.retain(|grant| grant.create_time < time);
         before.subscription = before.subscription.filter(|subscription| subscription.start_time < time);
+        before.earlier = before.earlier.filter(|subscription| subscription.start_time < time);
         before
     })
 }

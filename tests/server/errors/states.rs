@@ -67,34 +67,6 @@ async fn a_bad_field_weighs_more_than_an_unknown_reservation_and_that_more_than_
 }
 
 #[tokio::test]
-async fn what_this_version_does_not_serve_says_so() {
-    let server = Server::start(&monthly("10"), NOON).await;
-    let acme = server.customer("acme", "pro").await;
-    let ask = images(1);
-    acme.held(&ask).await;
-    let before = (acme.seen(&[]).await, acme.reservation(ask.key()).await.unwrap());
-    let (mut quota, mut admin) = (acme.quota(), acme.admin());
-    let subject = || "acme".to_owned();
-    let reservation_id = || ask.key().to_owned();
-    let codes = [
-        quota.refund(v1::RefundRequest { subject: subject(), reservation_id: reservation_id(), ..Default::default() }).await.err(),
-        quota.get_usage(v1::GetUsageRequest { subject: subject(), ..Default::default() }).await.err(),
-        quota.list_generations(v1::ListGenerationsRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.change_plan(v1::ChangePlanRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.preview_change(v1::PreviewChangeRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.cancel_subscription(v1::CancelSubscriptionRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.set_seats(v1::SetSeatsRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.set_add_on(v1::SetAddOnRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.set_override(v1::SetOverrideRequest { subject: subject(), ..Default::default() }).await.err(),
-        admin.adjust_usage(v1::AdjustUsageRequest { subject: subject(), ..Default::default() }).await.err(),
-    ];
-    for (at, status) in codes.into_iter().enumerate() {
-        assert_eq!(status.map(|status| status.code()), Some(Code::Unimplemented), "number {at}");
-    }
-    assert_eq!((acme.seen(&[]).await, acme.reservation(ask.key()).await.unwrap()), before);
-}
-
-#[tokio::test]
 async fn subjects_are_listed_page_by_page_in_the_order_of_their_names() {
     let server = Server::start(&monthly("10"), NOON).await;
     for name in ["d", "b", "a", "e", "c"] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use genquota::clock::ManualClock;
-use genquota::domain::administration::{Administration, Request};
+use genquota::domain::administration::{Administration, NewSubscription, Request, Requested};
 use genquota::domain::ids::{ActionId, GenerationId, PlanId, RequestId, ReservationId, SubjectId, Target};
 use genquota::domain::ids::{CatalogVersion, ModelId, ProviderId};
 use genquota::domain::ledger::{Account, AccountKey, Answer, Fingerprint, Row, Transaction};
@@ -118,7 +118,7 @@ fn one_image(id: &str) -> ReserveCommand {
 }
 
 fn request(id: &str) -> Request {
-    Request { id: RequestId::new(id).unwrap(), fingerprint: Fingerprint([2; 16]) }
+    Request { id: RequestId::new(id).unwrap(), fingerprint: Fingerprint([2; 16]), detail: Box::default() }
 }
 
 fn create() -> Administration {
@@ -127,7 +127,8 @@ fn create() -> Administration {
 
 fn subscribe() -> Administration {
     let plan = PlanId::new("pro").unwrap();
-    Administration::Subscribe { request: request("subscribe"), plan, billing: Cadence::Month, start_time: None, zone: None, seats: None }
+    let subscription = NewSubscription { plan, billing: Cadence::Month, start_time: None, zone: None, seats: None };
+    Administration::Requested(request("subscribe"), Requested::Subscribe(subscription))
 }
 
 /// Lets a reserve read the subject, carries out the changes, and only then lets the reserve go on.
@@ -157,11 +158,11 @@ async fn a_subject_that_is_subscribed_while_it_is_looked_up_is_no_stranger() {
 #[tokio::test]
 async fn a_suspension_that_was_lifted_elsewhere_denies_nothing_any_more() {
     let (store, here) = service().await;
-    for change in [create(), subscribe(), Administration::Suspend { request: request("suspend") }] {
+    for change in [create(), subscribe(), Administration::Requested(request("suspend"), Requested::Suspend)] {
         here.administrate(acme(), change).await.unwrap();
     }
     assert!(here.reserve(one_image("suspended")).await.unwrap().outcome.is_err());
     let elsewhere = serve(&store).await;
-    elsewhere.administrate(acme(), Administration::Resume { request: request("resume") }).await.unwrap();
+    elsewhere.administrate(acme(), Administration::Requested(request("resume"), Requested::Resume)).await.unwrap();
     assert!(here.reserve(one_image("resumed")).await.unwrap().outcome.is_ok());
 }
