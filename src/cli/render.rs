@@ -33,7 +33,12 @@ impl Fields {
 }
 
 /// The columns that hold numbers, whatever the table.
-const NUMBERS: [&str; 33] = [
+const NUMBERS: [&str; 38] = [
+    "NOW",
+    "LEFT NOW",
+    "AFTER",
+    "LEFT AFTER",
+    "NEXT PERIOD",
     "AVAILABLE",
     "ALLOWANCE",
     "CREDITS",
@@ -350,18 +355,55 @@ pub(super) fn subject(subject: Option<&v1::Subject>, replayed: bool) -> String {
             fields.add("seats", &format!("{} of {} occupied", subscription.occupied_seats.len(), subscription.seats));
         }
         for add_on in &subscription.add_ons {
-            fields.add("add-on", &format!("{} x {}", add_on.add_on, add_on.units));
+            let next = add_on.next_units.map(|units| format!(", {units} from its next period on")).unwrap_or_default();
+            fields.add("add-on", &format!("{} x {}{next}", add_on.add_on, add_on.units));
         }
         if let Some(change) = &subscription.pending_change {
-            fields.add("from then on", &format!("plan {} at {}", change.plan, time(change.effective_time.as_ref())));
+            fields.add("to come", &pending(change));
         }
         fields.add("ends", &time(subscription.cancel_time.as_ref()));
+    }
+    for limit in &one.overrides {
+        let (kind, name) = match &limit.limit {
+            Some(v1::limit_override::Limit::Allowance(name)) => ("allowance", name.as_str()),
+            Some(v1::limit_override::Limit::Cap(name)) => ("cap", name.as_str()),
+            None => ("limit", ""),
+        };
+        fields.add("override", &format!("{kind} {name}: {}", limit.value));
     }
     for grant in &one.grants {
         fields.add("grant", &grant_line(grant));
     }
     fields.add("labels", &labels(&one.labels));
     fields.into_text()
+}
+
+fn pending(change: &v1::PendingChange) -> String {
+    let plan = (!change.plan.is_empty()).then(|| format!("plan {}", change.plan));
+    let seats = change.seats.map(|seats| format!("{seats} seats"));
+    let what: Vec<String> = plan.into_iter().chain(seats).collect();
+    format!("{} from {} on", what.join(", "), time(change.effective_time.as_ref()))
+}
+
+/// What a change of plan would do: a line on money, then the allowances.
+pub(super) fn preview(response: &v1::PreviewChangeResponse) -> String {
+    let mut fields = Fields::titled(&format!("acts at {}", time(response.effective_time.as_ref())));
+    fields.add("price now", &amount(&response.present_price, &response.currency));
+    fields.add("new price", &amount(&response.new_price, &response.currency));
+    fields.add("due", &amount(&response.amount_due, &response.currency));
+    let mut table = Columns::new(&["ALLOWANCE OF", "METER", "NOW", "LEFT NOW", "AFTER", "LEFT AFTER", "NEXT PERIOD"]);
+    for change in &response.allowances {
+        let limit = |amount: &Option<v1::AllowanceAmount>| match amount {
+            None => "-".to_owned(),
+            Some(amount) if amount.unlimited => "unlimited".to_owned(),
+            Some(amount) => amount.limit.clone(),
+        };
+        let left = |amount: &Option<v1::AllowanceAmount>| amount.as_ref().map(|amount| amount.available.clone()).unwrap_or_default();
+        let (now, after) = (&change.before, &change.after);
+        let next = limit(&change.next_period);
+        table.row(vec![change.allowance.clone(), change.meter.clone(), limit(now), left(now), limit(after), left(after), next]);
+    }
+    format!("{}{}", fields.into_text(), table.into_text())
 }
 
 fn grant_line(grant: &v1::Grant) -> String {
