@@ -153,7 +153,7 @@ impl Reading {
             let channel = Channel::from_shared(address.to_owned())?.connect().await?;
             let mut client = tonic::client::Grpc::new(channel);
             client.ready().await?;
-            let request = Request::new(v1::WatchCostsRequest { cursor: cursor.to_owned(), filters: None });
+            let request = Request::new(v1::WatchCostsRequest { cursor: cursor.to_owned(), filters: None, include_changes: false });
             let path = PathAndQuery::from_static("/genquota.v1.CostService/WatchCosts");
             let mut stream = client.server_streaming(request, path, Unread).await?.into_inner();
             // From now on means from the first checkpoint on.

@@ -72,8 +72,9 @@ impl Hub {
         Self { shared: Arc::new(Shared { feed, pace, live, tail: Mutex::new(false) }), seats: Seats::default() }
     }
 
-    /// Begins to watch after a cursor: "0" is before the oldest event kept, the empty one after all that there are.
-    pub async fn watch(&self, cursor: &str, filter: CostFilters) -> Result<Subscription, WatchError> {
+    /// Begins to watch after a cursor: "0" is before the oldest event kept, the empty one after all that there are. `changes`: of subjects
+    /// too, whichever pass the filter's subject.
+    pub async fn watch(&self, cursor: &str, filter: CostFilters, changes: bool) -> Result<Subscription, WatchError> {
         let feed = &*self.shared.feed;
         let start = Start::read(cursor, feed.ledger(), feed.streams())?;
         let seat = self.seats.take().ok_or(WatchError::TooMany)?;
@@ -85,7 +86,7 @@ impl Hub {
             Start::Oldest => (self.shared.ends().await?.into_iter().map(|ends| ends.oldest).collect(), true),
             Start::After(places) => (places, true),
         };
-        Ok(Subscription::new(self.shared.clone(), seat, live, places, behind, filter))
+        Ok(Subscription::new(self.shared.clone(), seat, live, places, behind, (filter, changes)))
     }
 
     /// For how long the slowest of all who watch has not been at the end of what there is; `None`: nobody watches. What a store does not

@@ -88,6 +88,7 @@ fn help_of_every_command_goes_to_stdout_and_shows_examples() {
         "subject void-grant",
         "subject show",
         "subject list",
+        "subject audit",
         "completions",
     ] {
         let words: Vec<&str> = words.split(' ').chain(["--help"]).collect();
@@ -432,6 +433,9 @@ fn server_tells_where_it_listens_and_the_commands_reach_it() {
         ("subject cancel acme --now", 0, "subject acme"),
         ("subject seats acme --count 4", 1, ""),
         ("subject show acme", 0, "subject acme"),
+        ("subject audit acme", 0, "acme SuspendSubject"),
+        ("subject audit", 0, "because `unpaid`"),
+        ("subject audit nobody", 0, ""),
     ] {
         let output = ask(address, words);
         assert_eq!(code(&output), exit, "{words}: {}", stderr(&output));

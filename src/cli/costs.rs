@@ -10,7 +10,7 @@ mod columns;
 mod export;
 mod filters;
 mod focus;
-mod follow;
+pub(super) mod follow;
 mod forecast;
 mod out;
 mod place;

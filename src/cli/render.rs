@@ -417,6 +417,17 @@ fn grant_line(grant: &v1::Grant) -> String {
     text
 }
 
+/// One change of a subject, on one line.
+pub(super) fn subject_change(change: &v1::SubjectChange) -> String {
+    let mut text = format!("{} {} {}", time(change.event_time.as_ref()), change.subject, change.operation);
+    for (what, value) in [("", &change.about), ("request ", &change.request_id), ("because ", &change.detail)] {
+        if !value.is_empty() {
+            text.push_str(&format!(" {what}`{value}`"));
+        }
+    }
+    text
+}
+
 /// Subjects as a table.
 pub(super) fn subjects(response: &v1::ListSubjectsResponse) -> String {
     let mut table = Columns::new(&["SUBJECT", "STATE", "PLAN", "TIME ZONE", "SEATS", "GRANTS", "CREATED"]);

@@ -1,11 +1,13 @@
 //! `genquota subject ...`.
 
+mod audit;
 mod changes;
 mod grants;
 mod plans;
 
 use clap::{Args, Subcommand};
 
+use self::audit::Audit;
 use self::changes::{AddOn, Override, Resume, Seats, Suspend};
 use self::grants::{Grant, VoidGrant};
 use self::plans::{Cancel, ChangePlan, PreviewChange, Subscribe};
@@ -48,6 +50,7 @@ enum SubjectCommand {
     Resume(Resume),
     Show(Show),
     List(List),
+    Audit(Audit),
 }
 
 /// What every change of a subject has.
@@ -123,6 +126,7 @@ impl Subject {
             SubjectCommand::Resume(command) => command.run().await,
             SubjectCommand::Show(command) => command.run().await,
             SubjectCommand::List(command) => command.run().await,
+            SubjectCommand::Audit(command) => command.run().await,
         }
     }
 
@@ -142,6 +146,7 @@ impl Subject {
             SubjectCommand::Resume(command) => &command.asked.server,
             SubjectCommand::Show(command) => &command.server,
             SubjectCommand::List(command) => &command.server,
+            SubjectCommand::Audit(command) => &command.server,
         };
         server.json
     }

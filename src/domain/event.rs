@@ -9,6 +9,7 @@ use super::ids::SubjectId;
 use super::ledger::{Event, EventKind, Row, State};
 use super::price_book::CostBasis;
 use super::reservation::{Attempt, Detail, Outcome};
+use super::subject::Document;
 use super::work::Work;
 
 /// One closed attempt. Who, where and why are in `detail` and `attempt`.
@@ -22,6 +23,24 @@ pub struct CostEvent {
     pub attempt: Attempt,
     pub late: bool,
     pub overage: Micros,
+}
+
+/// A change of a subject's document, for the audit: what it was, who asked for it by which id, and why, is in the document's `change`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectChange {
+    pub sequence: u64,
+    pub time: Timestamp,
+    pub subject: SubjectId,
+    /// As it is after the change. Its version may not be known.
+    pub document: Arc<Document>,
+}
+
+impl SubjectChange {
+    /// The change of a subject that an event of the ledger is, beside what it may be of a reservation.
+    pub fn of(event: &Event) -> Option<Self> {
+        let document = event.document.clone()?;
+        Some(Self { sequence: event.sequence, time: event.time, subject: event.subject.clone(), document })
+    }
 }
 
 impl CostEvent {

@@ -32,6 +32,11 @@ impl CostFilters {
             && (!self.failover_only || attempt.is_failover(detail))
     }
 
+    /// Whether what is no attempt, but of a subject, counts.
+    pub fn admit_subject(&self, subject: &SubjectId) -> bool {
+        wants(self.subject.as_ref(), Some(subject))
+    }
+
     /// The same of a sum; that of everybody is of no subject.
     pub fn admit_sum(&self, key: &TallyKey) -> bool {
         let outcome = key.get(Dimension::Outcome);

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 use super::seats::Seat;
 use super::tail::{Batch, Message, PAGE, RETRY};
 use super::{Shared, WatchError, cursor};
-use crate::domain::event::CostEvent;
+use crate::domain::event::{CostEvent, SubjectChange};
 use crate::domain::filter::CostFilters;
 use crate::store::{Place, Reading, StoreError};
 
@@ -16,6 +16,8 @@ use crate::store::{Place, Reading, StoreError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     Event(Arc<CostEvent>),
+    /// Only where changes are asked for.
+    Change(Arc<SubjectChange>),
     /// Everything that had happened by now has been told.
     CaughtUp,
 }
@@ -25,11 +27,13 @@ pub struct Subscription {
     shared: Arc<Shared>,
     live: broadcast::Receiver<Message>,
     filter: CostFilters,
+    /// Whether changes of subjects are told too.
+    changes: bool,
     /// What was told of each stream.
     places: Vec<Place>,
     /// Streams of which more lies in the store, the longest waiting first.
     behind: VecDeque<usize>,
-    /// What is being told, and how many of its events were.
+    /// What is being told, and how many parts of its events were: each has two.
     current: Option<(Arc<Batch>, usize)>,
     caught_up: bool,
     seat: Arc<Seat>,
@@ -42,10 +46,10 @@ impl Subscription {
         live: broadcast::Receiver<Message>,
         places: Vec<Place>,
         behind: bool,
-        filter: CostFilters,
+        (filter, changes): (CostFilters, bool),
     ) -> Self {
         let behind = if behind { (0..places.len()).collect() } else { VecDeque::new() };
-        Self { shared, live, filter, places, behind, current: None, caught_up: false, seat }
+        Self { shared, live, filter, changes, places, behind, current: None, caught_up: false, seat }
     }
 
     /// Waits for the next event that passes the filter. Given up half way, it goes on where it was.
@@ -53,8 +57,8 @@ impl Subscription {
     /// A store that gives no answer is waited for; one that has lost data is an error, and so is a place that is not kept any more.
     pub async fn next(&mut self) -> Result<Next, WatchError> {
         loop {
-            if let Some(event) = self.next_of_current() {
-                return Ok(Next::Event(event));
+            if let Some(next) = self.next_of_current() {
+                return Ok(next);
             }
             if let Some(stream) = self.behind.front().copied() {
                 self.read(stream).await?;
@@ -86,13 +90,25 @@ impl Subscription {
         cursor::text(self.shared.feed.ledger(), &self.places)
     }
 
-    fn next_of_current(&mut self) -> Option<Arc<CostEvent>> {
+    fn next_of_current(&mut self) -> Option<Next> {
         let (batch, told) = self.current.as_mut()?;
-        while let Some((place, event)) = batch.events.get(*told) {
+        while let Some((place, event)) = batch.events.get(*told / 2) {
+            let is_change = *told % 2 == 0;
             *told += 1;
-            self.places[batch.stream] = *place;
-            if self.filter.admit(event) {
-                return Some(event.clone());
+            if is_change {
+                if event.cost.is_none() {
+                    self.places[batch.stream] = *place;
+                }
+                let wanted = |change: &&Arc<SubjectChange>| self.changes && self.filter.admit_subject(&change.subject);
+                if let Some(change) = event.change.as_ref().filter(wanted) {
+                    return Some(Next::Change(change.clone()));
+                }
+            } else {
+                // Whoever goes on from between the two is told both again.
+                self.places[batch.stream] = *place;
+                if let Some(cost) = event.cost.as_ref().filter(|cost| self.filter.admit(cost)) {
+                    return Some(Next::Event(cost.clone()));
+                }
             }
         }
         self.places[batch.stream] = batch.to;
@@ -106,7 +122,7 @@ impl Subscription {
         if own < batch.from {
             self.fall_behind(batch.stream);
         } else if own < batch.to {
-            let told = batch.events.partition_point(|(place, _)| *place <= own);
+            let told = 2 * batch.events.partition_point(|(place, _)| *place <= own);
             self.current = Some((batch, told));
         }
     }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::domain::event::CostEvent;
+use crate::domain::event::{CostEvent, SubjectChange};
 use crate::store::{Page, Place, Reading, StoreError};
 
 /// Least time between two looks: what changes meanwhile is read together. Nobody sees the difference, and a busy store does.
@@ -39,13 +39,22 @@ pub(super) struct Batch {
     pub(super) stream: usize,
     pub(super) from: Place,
     pub(super) to: Place,
-    /// The cost events in it, each with the place after it.
-    pub(super) events: Vec<(Place, Arc<CostEvent>)>,
+    /// What there is to tell of it, each with the place after it.
+    pub(super) events: Vec<(Place, Told)>,
+}
+
+/// What an event tells: the change of a subject, then the cost of an attempt. At least one of them.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) change: Option<Arc<SubjectChange>>,
+    pub(super) cost: Option<Arc<CostEvent>>,
 }
 
 impl Batch {
     pub(super) fn of(stream: usize, from: Place, page: &Page) -> Self {
-        let events = page.events.iter().filter_map(|(place, event)| Some((*place, Arc::new(CostEvent::of(event)?)))).collect();
+        let told = |event| Told { change: SubjectChange::of(event).map(Arc::new), cost: CostEvent::of(event).map(Arc::new) };
+        let events = page.events.iter().map(|(place, event)| (*place, told(event)));
+        let events = events.filter(|(_, told)| told.change.is_some() || told.cost.is_some()).collect();
         Self { stream, from, to: page.reached, events }
     }
 }

@@ -177,7 +177,7 @@ fn hub(script: &Arc<Script>) -> Hub {
 const NOTHING: Duration = Duration::from_millis(300);
 
 async fn watching(script: &Arc<Script>, cursor: &str) -> Subscription {
-    hub(script).watch(cursor, CostFilters::default()).await.unwrap()
+    hub(script).watch(cursor, CostFilters::default(), false).await.unwrap()
 }
 
 /// The next event, by its subject and its number.
@@ -194,7 +194,7 @@ async fn problem(subscription: &mut Subscription) -> WatchError {
     loop {
         match subscription.next().await {
             Ok(Next::CaughtUp) => {}
-            Ok(Next::Event(event)) => panic!("{event:?}"),
+            Ok(told @ (Next::Event(_) | Next::Change(_))) => panic!("{told:?}"),
             Err(problem) => return problem,
         }
     }
@@ -214,7 +214,7 @@ async fn what_happens_is_told_to_all_who_watch_in_the_order_of_its_stream() {
     let hub = hub(&script);
     let mut all = Vec::new();
     for _ in 0..3 {
-        all.push(hub.watch("", CostFilters::default()).await.unwrap());
+        all.push(hub.watch("", CostFilters::default(), false).await.unwrap());
     }
     for _ in 0..5 {
         script.put(1, Outcome::Accepted);
@@ -292,7 +292,7 @@ async fn only_what_passes_the_filter_is_told_and_the_cursor_moves_past_the_rest(
         script.put(0, outcome);
     }
     let filter = CostFilters { outcomes: vec![Outcome::Failed], ..CostFilters::default() };
-    let mut subscription = hub(&script).watch("0", filter.clone()).await.unwrap();
+    let mut subscription = hub(&script).watch("0", filter.clone(), false).await.unwrap();
     assert_eq!(told(&mut subscription).await.1, 2);
     assert_eq!(told(&mut subscription).await.1, 4);
     script.put(0, Outcome::Accepted);
@@ -339,7 +339,7 @@ async fn a_store_that_is_away_is_waited_for_and_one_that_lost_data_ends_it() {
 async fn the_tail_runs_only_while_somebody_watches() {
     let script = Script::new();
     let hub = hub(&script);
-    let mut first = hub.watch("", CostFilters::default()).await.unwrap();
+    let mut first = hub.watch("", CostFilters::default(), false).await.unwrap();
     script.put(0, Outcome::Accepted);
     told(&mut first).await;
     let cursor = first.cursor();
@@ -348,7 +348,7 @@ async fn the_tail_runs_only_while_somebody_watches() {
         tokio::task::yield_now().await;
     }
     script.put(0, Outcome::Accepted);
-    let mut second = hub.watch(&cursor, CostFilters::default()).await.unwrap();
+    let mut second = hub.watch(&cursor, CostFilters::default(), false).await.unwrap();
     assert_eq!(told(&mut second).await.1, 2);
     script.put(0, Outcome::Accepted);
     assert_eq!(told(&mut second).await.1, 3);
@@ -360,11 +360,11 @@ async fn there_are_so_many_seats_and_one_that_leaves_makes_room() {
     let hub = hub(&script);
     let mut all = Vec::new();
     for _ in 0..WATCHERS_MAX {
-        all.push(hub.watch("", CostFilters::default()).await.unwrap());
+        all.push(hub.watch("", CostFilters::default(), false).await.unwrap());
     }
-    assert!(matches!(hub.watch("", CostFilters::default()).await, Err(WatchError::TooMany)));
+    assert!(matches!(hub.watch("", CostFilters::default(), false).await, Err(WatchError::TooMany)));
     all.pop();
-    assert!(hub.watch("", CostFilters::default()).await.is_ok());
+    assert!(hub.watch("", CostFilters::default(), false).await.is_ok());
 }
 
 #[tokio::test]
@@ -372,8 +372,8 @@ async fn the_slowest_is_behind_from_when_it_last_was_at_the_end() {
     let script = Script::new();
     let hub = hub(&script);
     assert_eq!(hub.lag(), None);
-    let mut quick = hub.watch("", CostFilters::default()).await.unwrap();
-    let mut slow = hub.watch("", CostFilters::default()).await.unwrap();
+    let mut quick = hub.watch("", CostFilters::default(), false).await.unwrap();
+    let mut slow = hub.watch("", CostFilters::default(), false).await.unwrap();
     assert_eq!(caught_up(&mut quick).await + caught_up(&mut slow).await, 0);
     let quick = tokio::spawn(async move { told(&mut quick).await });
     // One waits at the end, the other does nothing.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::amount::Micros;
 use crate::domain::balance::{Balance, SourceBalance};
 use crate::domain::denial::{Denial, DenialReason, Remedy, Violation};
-use crate::domain::event::{self, CostEvent};
+use crate::domain::event::{self, CostEvent, SubjectChange};
 use crate::domain::ids::Target;
 use crate::domain::ledger::{AccountKind, Leg, Row, State};
 use crate::domain::plan::SourceKind;
@@ -129,6 +129,21 @@ pub(super) fn cost_event(event: &CostEvent) -> v1::CostEvent {
         meter: text(detail.meter.as_ref()),
         detail: detail.note.to_string(),
         outcome_unknown: closed.outcome_unknown,
+    }
+}
+
+pub(super) fn subject_change(event: &SubjectChange) -> v1::SubjectChange {
+    let change = &event.document.change;
+    v1::SubjectChange {
+        // No cost event has four parts.
+        event_id: format!("{}|change|{}|{}", event.subject, event.sequence, event.time.as_microsecond()),
+        cursor: String::new(),
+        event_time: Some(time(event.time)),
+        subject: event.subject.to_string(),
+        operation: change.operation.to_string(),
+        request_id: text(change.request.as_ref()),
+        about: change.about.to_string(),
+        detail: change.detail.to_string(),
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Service, ServiceError};
 use crate::clock::Clock;
-use crate::domain::event::CostEvent;
+use crate::domain::event::{CostEvent, SubjectChange};
 use crate::domain::filter::CostFilters;
 use crate::events::{Hub, Next, Subscription, WatchError};
 
@@ -19,6 +19,10 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 pub enum Update {
     Event {
         event: Arc<CostEvent>,
+        cursor: String,
+    },
+    Change {
+        change: Arc<SubjectChange>,
         cursor: String,
     },
     Checkpoint {
@@ -36,10 +40,10 @@ pub struct Watch {
 }
 
 impl Service {
-    /// Watches costs after a cursor: "0" is before the oldest event kept, the empty one from now on.
-    pub async fn watch(&self, cursor: &str, filter: CostFilters) -> Result<Watch, ServiceError> {
+    /// Watches costs after a cursor: "0" is before the oldest event kept, the empty one from now on. `changes`: of subjects too.
+    pub async fn watch(&self, cursor: &str, filter: CostFilters, changes: bool) -> Result<Watch, ServiceError> {
         let hub = self.hub.get_or_init(|| Hub::new(self.store.feed()));
-        let subscription = hub.watch(cursor, filter).await?;
+        let subscription = hub.watch(cursor, filter, changes).await?;
         Ok(Watch { subscription, clock: self.clock.clone() })
     }
 
@@ -55,6 +59,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Update, ServiceError> {
         match tokio::time::timeout(CHECKPOINT_AFTER, self.subscription.next()).await {
             Ok(Ok(Next::Event(event))) => Ok(Update::Event { event, cursor: self.subscription.cursor() }),
+            Ok(Ok(Next::Change(change))) => Ok(Update::Change { change, cursor: self.subscription.cursor() }),
             Ok(Ok(Next::CaughtUp)) => Ok(self.checkpoint(true)),
             Ok(Err(problem)) => Err(problem.into()),
             Err(_) => Ok(self.checkpoint(self.subscription.is_caught_up())),

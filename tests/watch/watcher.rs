@@ -15,7 +15,7 @@ pub struct Watcher {
 }
 
 pub async fn watch(channel: &Channel, cursor: &str, filters: Option<v1::CostFilters>) -> Result<Watcher, Status> {
-    let request = v1::WatchCostsRequest { cursor: cursor.to_owned(), filters };
+    let request = v1::WatchCostsRequest { cursor: cursor.to_owned(), filters, include_changes: false };
     let stream = CostServiceClient::new(channel.clone()).watch_costs(request).await?.into_inner();
     Ok(Watcher { stream, cursor: cursor.to_owned() })
 }
@@ -33,6 +33,7 @@ impl Watcher {
         let update = update.expect("a stream does not end by itself").update.unwrap();
         self.cursor = match &update {
             Update::Event(event) => event.cursor.clone(),
+            Update::Change(change) => panic!("nobody asked for changes: {change:?}"),
             Update::Checkpoint(checkpoint) => checkpoint.cursor.clone(),
         };
         assert!(!self.cursor.is_empty());
@@ -67,7 +68,7 @@ impl Watcher {
             match self.update().await.unwrap() {
                 Update::Event(event) => events.push(event),
                 Update::Checkpoint(checkpoint) if checkpoint.caught_up => return events,
-                Update::Checkpoint(_) => {}
+                Update::Checkpoint(_) | Update::Change(_) => {}
             }
         }
     }

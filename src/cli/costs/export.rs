@@ -65,7 +65,7 @@ impl Export {
             let text = match events.next().await? {
                 Update::Event(event) if self.wants(&event) => self.text(&event)?,
                 Update::Checkpoint(checkpoint) if checkpoint.caught_up => break,
-                Update::Event(_) | Update::Checkpoint(_) => continue,
+                Update::Event(_) | Update::Change(_) | Update::Checkpoint(_) => continue,
             };
             if out.write(&text)? == Reader::Gone {
                 return Ok(exit::DONE);

@@ -14,9 +14,10 @@ use crate::proto::v1::{CostFilters, ErrorReason, WatchCostsRequest, WatchCostsRe
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-pub(super) struct Follower<'s> {
+pub(in crate::cli) struct Follower<'s> {
     server: &'s Server,
     filters: CostFilters,
+    changes: bool,
     /// Of the last message.
     cursor: String,
     stream: Option<Streaming<WatchCostsResponse>>,
@@ -26,8 +27,17 @@ pub(super) struct Follower<'s> {
 
 impl<'s> Follower<'s> {
     /// Begins to follow. A server that is not there at first is a failure, and one that goes away later is waited for.
-    pub(super) async fn start(server: &'s Server, cursor: String, filters: CostFilters) -> Result<Self, Failure> {
-        let mut follower = Self { server, filters, cursor, stream: None, tries_max: None };
+    pub(in crate::cli) async fn start(server: &'s Server, cursor: String, filters: CostFilters) -> Result<Self, Failure> {
+        Self { server, filters, changes: false, cursor, stream: None, tries_max: None }.started().await
+    }
+
+    /// The same with the changes of subjects.
+    pub(in crate::cli) async fn start_with_changes(server: &'s Server, cursor: String, filters: CostFilters) -> Result<Self, Failure> {
+        Self { server, filters, changes: true, cursor, stream: None, tries_max: None }.started().await
+    }
+
+    async fn started(self) -> Result<Self, Failure> {
+        let mut follower = self;
         follower.stream = Some(follower.connect().await?);
         Ok(follower)
     }
@@ -37,7 +47,7 @@ impl<'s> Follower<'s> {
     }
 
     /// The next message, however often the stream has to be begun anew. A cursor that has expired is a failure, like a bad filter.
-    pub(super) async fn next(&mut self) -> Result<Update, Failure> {
+    pub(in crate::cli) async fn next(&mut self) -> Result<Update, Failure> {
         let (mut pause, mut tries) = (PAUSE, 0);
         loop {
             let problem = match self.message().await {
@@ -72,7 +82,7 @@ impl<'s> Follower<'s> {
     }
 
     async fn connect(&self) -> Result<Streaming<WatchCostsResponse>, Failure> {
-        let request = WatchCostsRequest { cursor: self.cursor.clone(), filters: Some(self.filters.clone()) };
+        let request = WatchCostsRequest { cursor: self.cursor.clone(), filters: Some(self.filters.clone()), include_changes: self.changes };
         // It has no deadline: it ends when it is told to.
         Ok(self.server.costs().await?.watch_costs(request).await?.into_inner())
     }
@@ -82,6 +92,7 @@ impl<'s> Follower<'s> {
 pub(super) fn cursor_of(update: &Update) -> &String {
     match update {
         Update::Event(event) => &event.cursor,
+        Update::Change(change) => &change.cursor,
         Update::Checkpoint(checkpoint) => &checkpoint.cursor,
     }
 }

@@ -26,7 +26,7 @@ impl Handlers {
         let mut reader = Reader::default();
         let filters = reader.filters(request.filters.as_ref());
         let filters = reader.finish(filters).map_err(status::of)?;
-        let watch = self.service.watch(&request.cursor, filters).await.map_err(status::of)?;
+        let watch = self.service.watch(&request.cursor, filters, request.include_changes).await.map_err(status::of)?;
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         let (end, ended) = oneshot::channel();
         let (stop, patience) = (self.stop.clone(), self.patience);
@@ -72,6 +72,10 @@ fn message(update: Update) -> (String, v1::WatchCostsResponse) {
         Update::Event { event, cursor } => {
             let event = v1::CostEvent { cursor: cursor.clone(), ..write::cost_event(&event) };
             (cursor, Wire::Event(event))
+        }
+        Update::Change { change, cursor } => {
+            let change = v1::SubjectChange { cursor: cursor.clone(), ..write::subject_change(&change) };
+            (cursor, Wire::Change(change))
         }
         Update::Checkpoint { cursor, time, caught_up } => {
             let checkpoint = v1::Checkpoint { cursor: cursor.clone(), checkpoint_time: Some(write::time(time)), caught_up };
