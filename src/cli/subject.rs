@@ -162,11 +162,11 @@ impl Asked {
     fn shown<M: prost::Message + prost::Name>(
         &self,
         id: &str,
-        sent: Result<tonic::Response<M>, tonic::Status>,
+        sent: Result<tonic::Response<M>, Failure>,
         of: impl FnOnce(&M) -> (Option<&v1::Subject>, bool),
     ) -> Result<Exit, Failure> {
         let made_id = self.request_id.is_none().then_some(id);
-        let response = sent.map_err(|status| Failure::from(status).with_made_id("--request-id", made_id))?.into_inner();
+        let response = sent.map_err(|failure| failure.with_made_id("--request-id", made_id))?.into_inner();
         output::answer(self.server.json, &response, |response| {
             let (subject, replayed) = of(response);
             render::subject(subject, replayed)

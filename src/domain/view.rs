@@ -292,11 +292,18 @@ impl<'a> ActivePlan<'a> {
         self.overrides?.of_allowance(allowance, at)
     }
 
-    /// An add-on as it was sold: by the present plan, else by one that held before.
+    /// An add-on as it was sold: by the present plan, else by one that held before. One that is given for a year is as it was when the
+    /// year began.
     pub fn add_on(&self, id: &AddOnId) -> Option<&'a AddOn> {
         let held = self.subscription.into_iter().flat_map(|subscription| subscription.plans.steps().iter().rev());
         let held = held.filter_map(|(_, plan)| self.plans.get(plan.as_ref()?));
-        std::iter::once(self.plan).chain(held).find_map(|plan| plan.add_on(id, self.period.day))
+        let year = self.anchor.period(Cadence::Year, self.period.start).ok();
+        let sold = |plan: &'a Plan| {
+            let for_a_year =
+                year.and_then(|year| plan.add_on(id, year.day)).filter(|sold| sold.bundle(self.billing).every == Cadence::Year);
+            for_a_year.or_else(|| plan.add_on(id, self.period.day))
+        };
+        std::iter::once(self.plan).chain(held).find_map(sold)
     }
 
     /// The period of an add-on that contains an instant.

@@ -85,7 +85,7 @@ impl Seats {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.set_seats(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }
 
@@ -101,7 +101,7 @@ impl AddOn {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.set_add_on(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }
 
@@ -119,7 +119,7 @@ impl Override {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.set_override(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }
 
@@ -130,7 +130,7 @@ impl Suspend {
         let request = v1::SuspendSubjectRequest { subject, request_id: id.clone(), detail };
         let server = &self.asked.server;
         let sent = server.subjects().await?.suspend_subject(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }
 
@@ -141,6 +141,6 @@ impl Resume {
         let request = v1::ResumeSubjectRequest { subject, request_id: id.clone(), detail };
         let server = &self.asked.server;
         let sent = server.subjects().await?.resume_subject(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }

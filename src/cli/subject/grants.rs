@@ -105,6 +105,6 @@ impl VoidGrant {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.void_grant(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }

@@ -97,7 +97,7 @@ impl Subscribe {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.subscribe(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }
 
@@ -112,7 +112,7 @@ impl ChangePlan {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.change_plan(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }
 
@@ -136,6 +136,6 @@ impl Cancel {
         };
         let server = &self.asked.server;
         let sent = server.subjects().await?.cancel_subscription(server.request(request)).await;
-        self.asked.shown(&id, sent, |response| (response.subject.as_ref(), response.replayed))
+        self.asked.shown(&id, sent.map_err(Failure::from), |response| (response.subject.as_ref(), response.replayed))
     }
 }

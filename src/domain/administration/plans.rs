@@ -8,7 +8,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::charge::InvalidField;
 use crate::domain::ids::PlanId;
 use crate::domain::period::{Anchor, Cadence, OutOfCalendar};
-use crate::domain::plan::{Allowance, AllowancePer, Plan};
+use crate::domain::plan::{AllowancePer, Plan, Terms};
 use crate::domain::subject::Document;
 use crate::domain::subscription::Subscription;
 
@@ -125,8 +125,9 @@ pub(in crate::domain) fn known_plan<'c>(catalog: &'c Catalog, plan: &PlanId) -> 
 }
 
 pub(super) fn counts_by_seat(plan: &Plan) -> bool {
-    let by_seat = |allowance: &Allowance| matches!(allowance.per, AllowancePer::Seat | AllowancePer::SeatsPooled);
-    plan.terms.iter().any(|terms| terms.allowances.iter().any(by_seat))
+    let by_seat = |per: AllowancePer| matches!(per, AllowancePer::Seat | AllowancePer::SeatsPooled);
+    let given = |terms: &Terms| terms.allowances.iter().any(|one| by_seat(one.per)) || terms.add_ons.iter().any(|one| by_seat(one.per));
+    plan.terms.iter().any(given)
 }
 
 pub(super) fn checked_seats(plan: &Plan, seats: u32) -> Result<u32, InvalidField> {
@@ -163,8 +164,8 @@ fn span_end(catalog: &Catalog, subscription: &Subscription) -> Result<Timestamp,
     let last = end.checked_sub(1.nanosecond()).map_err(|_| OutOfCalendar)?.max(subscription.start_time);
     let gives_yearly = |plan: &Plan| {
         let billing = subscription.billing;
-        let allowance = |terms: &crate::domain::plan::Terms| terms.allowances.iter().any(|one| one.issue(billing).every == Cadence::Year);
-        let add_on = |terms: &crate::domain::plan::Terms| terms.add_ons.iter().any(|one| one.bundle(billing).every == Cadence::Year);
+        let allowance = |terms: &Terms| terms.allowances.iter().any(|one| one.issue(billing).every == Cadence::Year);
+        let add_on = |terms: &Terms| terms.add_ons.iter().any(|one| one.bundle(billing).every == Cadence::Year);
         plan.terms.iter().any(|terms| allowance(terms) || add_on(terms))
     };
     let held = subscription.plans.steps().iter().filter_map(|(_, plan)| catalog.plans.get(plan.as_ref()?));
