@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::listener::Listener;
+use self::reloader::{Parts, Reloader};
+pub use self::reloader::{Reloaded, Reloads};
 use crate::catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CatalogSource, Config, HttpAddress, ListenAddress, StoreAddress};
 use crate::domain::catalog::Catalog;
 use crate::grpc::Handlers;
-use crate::http::{self, Health, Phase};
+use crate::http::{self, CatalogHealth, Health, Phase};
 use crate::service::{Catalogs, OutageRules, Pace, Rules, Service};
 use crate::shutdown;
 use crate::store::embedded::{EmbeddedStore, Options};
@@ -29,8 +31,10 @@ use crate::store::redis::{Link, Options as RedisOptions, RedisStore, Replicas};
 use crate::store::{Observer, Store};
 use crate::telemetry::{Environment, Telemetry, names};
 
+mod hangup;
 mod keeper;
 mod listener;
+mod reloader;
 mod server;
 
 /// A caller waits this part of what a request may take for a store that gives no answer: the rest is for the journal's disk and the way
@@ -59,6 +63,8 @@ pub struct App {
     journal: Option<Arc<Journal>>,
     service: Arc<Service>,
     telemetry: Arc<Telemetry>,
+    reloader: Reloader,
+    reloads: Reloads,
     config: Config,
 }
 
@@ -67,7 +73,9 @@ pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let stop = shutdown::listen().context("cannot listen for signals")?;
+        let hangups = hangup::listen().context("cannot listen for signals")?;
         let app = App::build(config, Arc::new(SystemClock)).await?;
+        tokio::spawn(hangups.forward(app.reloads()));
         ready(&app.bound);
         app.serve(stop).await
     });
@@ -82,7 +90,7 @@ impl App {
         // First the cheap check of the catalog: nothing is opened for one that is wrong.
         let (text, catalog) = catalog_text(&config.catalog)?;
         let telemetry = Telemetry::start(&Environment::of_process(), config.telemetry)?;
-        telemetry.metrics().knows(&catalog);
+        telemetry.metrics().knows(&catalog, clock.now());
         let journal = match &config.store {
             // A store in this process is never away while the process lives.
             StoreAddress::Memory | StoreAddress::Embedded(_) => None,
@@ -96,7 +104,7 @@ impl App {
     pub async fn build_on(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
         let (text, catalog) = catalog_text(&config.catalog)?;
         let telemetry = Telemetry::local();
-        telemetry.metrics().knows(&catalog);
+        telemetry.metrics().knows(&catalog, clock.now());
         let journal = open_journal(&config).await?;
         Self::assemble(config, clock, text, (store, journal), telemetry).await
     }
@@ -113,10 +121,11 @@ impl App {
             watch_journal(&telemetry, journal);
         }
         let read = |text: &str| catalog::parse("catalog", text).map_err(|problems| problems.to_string());
-        let catalogs = Catalogs::start(&*store, Arc::from(text), read).await?;
+        let text: Arc<str> = Arc::from(text);
+        let catalogs = Catalogs::start(&*store, text.clone(), read).await?;
         tracing::info!(catalog = %catalogs.current().version, "catalog loaded");
         let rules = Rules { ttl: signed(config.reservation.ttl), ttl_max: signed(config.reservation.ttl_max) };
-        let service = Service::new(store.clone(), catalogs, clock, rules);
+        let service = Service::new(store.clone(), catalogs, clock.clone(), rules);
         let service = Arc::new(match &journal {
             Some(journal) => {
                 let patience = config.request_timeout / PATIENCE_PART;
@@ -141,11 +150,20 @@ impl App {
             listen: listeners.iter().map(Listener::address).collect::<Result<_, _>>()?,
             http: http.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
         };
-        Ok(Self { listeners, http, bound, health: Health::starting(), store, journal, service, telemetry, config })
+        let health = Health::starting();
+        watch_catalog(&telemetry, &health);
+        let parts = Parts { service: service.clone(), clock, health: health.clone(), telemetry: telemetry.clone() };
+        let (reloader, reloads) = Reloader::new(&config.catalog, config.catalog_reload, text, parts);
+        Ok(Self { listeners, http, bound, health, store, journal, service, telemetry, reloader, reloads, config })
     }
 
     pub fn bound(&self) -> &Bound {
         &self.bound
+    }
+
+    /// By which the catalog is reloaded while this serves.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// Serves until `stop` is cancelled, then drains.
@@ -166,11 +184,13 @@ impl App {
             self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), self.telemetry.clone(), probes_stop.clone())));
         let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.service.clone(), self.health.clone()));
         let replayer = tokio::spawn(self.service.clone().replay(Pace::default()));
+        let reloader = tokio::spawn(self.reloader.run());
         self.health.set_phase(Phase::Serving);
 
         stop.cancelled().await;
         self.health.set_phase(Phase::Draining);
         keeper.abort();
+        reloader.abort();
         // What it has not replayed is durable, and the next start goes on with it.
         replayer.abort();
         let drain = async {
@@ -224,9 +244,7 @@ fn catalog_text(source: &CatalogSource) -> anyhow::Result<(String, Catalog)> {
     };
     let (checked, problems) = catalog::check(&name, &text);
     let Some(catalog) = checked else { return Err(problems.into()) };
-    for problem in &problems.problems {
-        tracing::warn!(catalog = name, line = problem.line, problem = problem.message, "catalog");
-    }
+    reloader::warn(&problems);
     Ok((text, catalog))
 }
 
@@ -235,6 +253,12 @@ fn watch_journal(telemetry: &Telemetry, journal: &Arc<Journal>) {
     let (queued, dead) = (Arc::downgrade(journal), Arc::downgrade(journal));
     telemetry.metrics().watch(&names::JOURNAL_QUEUED, move || queued.upgrade().map(|journal| journal.queued()));
     telemetry.metrics().watch(&names::JOURNAL_DEAD, move || dead.upgrade().map(|journal| journal.dead().len()));
+}
+
+/// Shows whether the catalog's file says something else than what is in force.
+fn watch_catalog(telemetry: &Telemetry, health: &Health) {
+    let health = health.clone();
+    telemetry.metrics().watch(&names::CATALOG_STALE, move || Some(usize::from(health.state().catalog != CatalogHealth::InForce)));
 }
 
 /// Shows what waits for a store, without keeping that open either.

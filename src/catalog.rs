@@ -7,14 +7,16 @@
 mod check;
 mod raw;
 mod schema;
+mod succession;
 
 use std::fmt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::domain::catalog::Catalog;
-use crate::yaml::{self, Problem, Severity, TEXT_BYTES_MAX};
+use crate::yaml::{self, Places, Problem, Severity, TEXT_BYTES_MAX};
 
 pub use schema::json_schema;
 
@@ -24,6 +26,8 @@ pub const BUNDLED: &str = include_str!("../examples/catalogs/film-studio.yaml");
 pub const BUNDLED_NAME: &str = "film-studio.yaml (bundled)";
 /// The one format this version reads.
 pub const FORMAT: &str = "genquota/v1";
+/// Most problems in one line of a log: it is read by people, and `genquota catalog check` tells the others.
+const LOGGED_MAX: usize = 20;
 /// Hexadecimal digits of the file's digest in a catalog version: 48 bits, so that two editions of one catalog never meet.
 const DIGEST_DIGITS: usize = 12;
 
@@ -62,6 +66,16 @@ pub fn parse(name: &str, text: &str) -> Result<Catalog, Problems> {
 
 /// Reads the catalog in a text and tells everything there is to say about it: a valid catalog may have warnings.
 pub fn check(name: &str, text: &str) -> (Option<Catalog>, Problems) {
+    examine(name, text, |_, _| Vec::new())
+}
+
+/// The same for a catalog that is to follow `old` at `now`: it is wrong, too, where it takes away what was issued (P14).
+pub fn check_after(name: &str, text: &str, old: &Catalog, now: Timestamp) -> (Option<Catalog>, Problems) {
+    examine(name, text, |new, places| succession::problems(old, new, places, now))
+}
+
+/// Reads and checks; what is valid by itself is checked `further`.
+fn examine(name: &str, text: &str, further: impl FnOnce(&Catalog, &Places) -> Vec<Problem>) -> (Option<Catalog>, Problems) {
     let read = yaml::read::<raw::RawCatalog>(text);
     let mut problems = read.problems;
     let mut catalog = None;
@@ -70,8 +84,12 @@ pub fn check(name: &str, text: &str) -> (Option<Catalog>, Problems) {
         problems.extend(more);
         catalog = checked;
     }
+    let is_wrong = |problems: &[Problem]| problems.iter().any(|problem| problem.severity == Severity::Error);
+    if let Some(catalog) = catalog.as_ref().filter(|_| !is_wrong(&problems)) {
+        problems.extend(further(catalog, &read.places));
+    }
     problems.sort_by_key(|problem| (problem.line, problem.column));
-    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+    if is_wrong(&problems) {
         catalog = None;
     }
     (catalog, Problems { name: name.to_owned(), problems })
@@ -96,6 +114,16 @@ impl Problems {
 
     pub fn warnings(&self) -> usize {
         self.problems.len() - self.errors()
+    }
+
+    /// What is wrong, for a line of a log: the first of many.
+    pub fn in_one_line(&self) -> String {
+        let wrong = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let told: Vec<String> =
+            wrong.take(LOGGED_MAX).map(|problem| problem.in_text(&self.name).to_string().replace("\n  hint:", "; hint:")).collect();
+        let left = self.errors().saturating_sub(LOGGED_MAX);
+        let more = if left > 0 { format!("; and {left} more") } else { String::new() };
+        told.join("; ") + &more
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Config {
     /// Where health and metrics are served over HTTP.
     pub http: HttpAddress,
     pub catalog: CatalogSource,
+    /// How often its file is looked at for a change. None: when the process is told to by SIGHUP, and else never.
+    pub catalog_reload: Option<Duration>,
     pub store: StoreAddress,
     pub redis: RedisSettings,
     /// Where commands wait on disk while a shared store gives no answer. None: nowhere, and they are refused.
@@ -160,6 +162,7 @@ impl Config {
             listen: vec![ListenAddress::Tcp(HostPort::loopback(7070))],
             http: HttpAddress::At(HostPort::loopback(7071)),
             catalog: CatalogSource::Bundled,
+            catalog_reload: Some(Duration::from_secs(5)),
             store: StoreAddress::Embedded(data_dir),
             redis: RedisSettings::defaults(),
             journal: None,
@@ -397,6 +400,7 @@ mod tests {
             ("listen", "127.0.0.1:7070"),
             ("http", "127.0.0.1:7071"),
             ("catalog", "bundled"),
+            ("catalog_reload", "5s"),
             ("redis.username", ""),
             ("redis.password", ""),
             ("redis.connect_timeout", "1s"),

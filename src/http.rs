@@ -18,7 +18,7 @@ use crate::telemetry::Telemetry;
 
 mod health;
 
-pub use health::{Health, HealthState, Phase, Reason, StoreHealth};
+pub use health::{CatalogHealth, Health, HealthState, Phase, Reason, StoreHealth};
 
 /// A probe wants the truth of this instant.
 const NEVER_STORED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
@@ -112,6 +112,23 @@ mod tests {
         }
         health.set_store(StoreHealth::Answering);
         assert_eq!(ask(&health, "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn a_catalog_that_is_not_taken_is_told_and_refuses_no_work() {
+        let health = Health::starting();
+        health.set_phase(Phase::Serving);
+        for (catalog, name) in [
+            (CatalogHealth::Rejected, "catalog_rejected"),
+            (CatalogHealth::Unreadable, "catalog_unreadable"),
+            (CatalogHealth::NotKept, "catalog_not_kept"),
+        ] {
+            health.set_catalog(catalog);
+            let (status, body) = ask(&health, "/readyz").await;
+            assert_eq!((status, body["status"].as_str(), names(&body)), (200, Some("ready"), vec![name]));
+        }
+        health.set_catalog(CatalogHealth::InForce);
+        assert_eq!(ask(&health, "/readyz").await.1["reasons"], serde_json::json!([]));
     }
 
     #[tokio::test]

@@ -117,6 +117,12 @@ impl Service {
         self.catalogs.current()
     }
 
+    /// Puts another catalog in force, whose text this is. What is held already is settled by the one it was judged by (R9). An error of the
+    /// store leaves the one in force as it is.
+    pub async fn replace_catalog(&self, text: Arc<str>, catalog: Catalog) -> Result<(), StoreError> {
+        self.catalogs.replace(&*self.store, text, catalog).await
+    }
+
     /// The subject's document as last seen. Every decision by it carries its version, so a stale one is found out.
     async fn cached_document(&self, subject: &SubjectId) -> Result<Option<Arc<Document>>, StoreError> {
         if let Some(known) = self.documents.get(subject) {

@@ -474,6 +474,30 @@ fn catalog_check_exits_0_for_valid_files_and_64_for_others() {
 }
 
 #[test]
+fn catalog_check_tells_what_a_catalog_would_take_away_from_those_who_have_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = format!("{CATALOGS}/film-studio.yaml");
+    let text = std::fs::read_to_string(&old).unwrap();
+    std::fs::write(dir.path().join("new.yaml"), text.replace("amount: 1000, per: subject", "amount: 100, per: subject")).unwrap();
+    assert_eq!(code(&run(&["catalog", "check", &old, "--after", &old])), 0);
+    let output = genquota(dir.path(), &["catalog", "check", "new.yaml"]).output().unwrap();
+    assert_eq!(code(&output), 0, "valid by itself: {}", stdout(&output));
+    let output = genquota(dir.path(), &["catalog", "check", "new.yaml", "--after", &old]).output().unwrap();
+    assert_eq!(code(&output), 64);
+    let text = stdout(&output);
+    assert!(text.contains(": plans.independent.allowances.credits: gives 100 instead of 1000\n"), "{text}");
+    assert!(text.contains("hint: keep it, and let what is new begin by dated `terms`: `from: ") && text.contains("1 error"), "{text}");
+    let output = genquota(dir.path(), &["catalog", "check", "new.yaml", "--after", &old, "--json"]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), &told["ok"]), (64, &false.into()));
+    assert_eq!(told["problems"][0]["path"], "plans.independent.allowances.credits");
+    std::fs::write(dir.path().join("wrong.yaml"), "catalog: none").unwrap();
+    let output = genquota(dir.path(), &["catalog", "check", &old, "--after", "wrong.yaml"]).output().unwrap();
+    assert_eq!(code(&output), 64, "{}", stdout(&output));
+    assert!(stderr(&output).contains("wrong.yaml:1:"), "{}", stderr(&output));
+}
+
+#[test]
 fn catalog_explain_tells_rule_by_rule_what_work_counts_and_costs() {
     let words =
         "catalog explain --plan hollywood --action video.generate --target google/veo-3 --measure seconds=8.2 --attribute resolution=4k";

@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::exit::{self, Exit};
-use super::{Failure, output};
+use super::{Failure, output, traffic};
 use crate::catalog::{self, Problems};
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::catalog::Catalog as CheckedCatalog;
 use crate::yaml::Severity;
 
@@ -16,6 +17,7 @@ mod explain;
 const EXAMPLES: &str = "\
 Examples:
   genquota catalog check catalog.yaml
+  genquota catalog check new.yaml --after catalog.yaml
   genquota catalog explain --action image.generate --target fal/flux-schnell --count 4
   genquota catalog schema > catalog.schema.json";
 
@@ -34,13 +36,23 @@ enum CatalogCommand {
     Schema(Schema),
 }
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  genquota catalog check examples/catalogs/*.yaml
+  genquota catalog check new.yaml --after catalog.yaml
+
+Exit code 64: some file has problems.";
+
 /// Report every problem of catalog files
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  genquota catalog check examples/catalogs/*.yaml\n\nExit code 64: some file has problems.")]
+#[command(after_help = CHECK_EXAMPLES)]
 struct Check {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The catalog in force: report, too, what the files would take away from those who have it. A running server refuses the same
+    #[arg(long, value_name = "OLD")]
+    after: Option<PathBuf>,
     /// Print one line of JSON for each file
     #[arg(long)]
     json: bool,
@@ -75,12 +87,14 @@ impl Catalog {
 
 impl Check {
     fn run(&self) -> Result<Exit, Failure> {
+        let (before, now) = (self.after.as_deref().map(traffic::catalog).transpose()?, SystemClock.now());
         let mut exit = exit::DONE;
         for file in &self.files {
             let name = file.display().to_string();
-            let (checked, problems) = match catalog::read_text(file) {
-                Ok(text) => catalog::check(&name, &text),
-                Err(problems) => (None, problems),
+            let (checked, problems) = match (catalog::read_text(file), &before) {
+                (Ok(text), Some(before)) => catalog::check_after(&name, &text, before, now),
+                (Ok(text), None) => catalog::check(&name, &text),
+                (Err(problems), _) => (None, problems),
             };
             if checked.is_none() {
                 exit = exit::USAGE;

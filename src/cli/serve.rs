@@ -16,7 +16,8 @@ Examples:
   genquota serve --listen unix:/run/genquota/quota.sock --http 0.0.0.0:7071 --catalog catalog.yaml
   genquota serve --listen 127.0.0.1:0 --store memory: --json
 
-SIGTERM or SIGINT stops it after what is in flight is finished; a second one stops it at once.";
+SIGTERM or SIGINT stops it after what is in flight is finished; a second one stops it at once.
+SIGHUP reloads the catalog; its file is looked at every few seconds, too (`--catalog-reload`).";
 
 /// Start a sidecar and serve until it is told to stop
 #[derive(Debug, Args)]

@@ -76,6 +76,9 @@ pub(super) struct SettingFlags {
     /// File with meters, actions, plans, caps and prices [default: bundled]
     #[arg(long, value_name = "FILE")]
     catalog: Option<String>,
+    /// How often that file is looked at for a change; `off`: on SIGHUP only [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    catalog_reload: Option<String>,
     /// What keeps the ledger: `embedded:DIR`, `memory:` to keep nothing, or a Redis or Valkey: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`
     /// (`rediss` with TLS), `redis+unix:///SOCKET[?db=DB]`, `redis+sentinel://HOST,.../SERVICE[/DB]` (`rediss+sentinel`) or
     /// `redis-cluster://HOST,...` (`rediss-cluster`) [default: embedded in the user's data directory]
@@ -203,6 +206,7 @@ impl SettingFlags {
         let value = match key {
             "http" => &self.http,
             "catalog" => &self.catalog,
+            "catalog_reload" => &self.catalog_reload,
             "store" => &self.store,
             "redis.partitions" => &self.redis_partitions,
             "redis.calls_in_flight" => &self.redis_calls_in_flight,

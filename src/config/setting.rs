@@ -17,6 +17,8 @@ const MESSAGE_BYTES: [usize; 2] = [1024, 4 << 20];
 const COUNT_MAX: usize = 1 << 20;
 /// Most events that can be kept: about a terabyte.
 const EVENTS_MAX: usize = 1_000_000_000;
+/// How often the catalog's file may be looked at: more often is no news sooner, only load.
+const RELOAD_MIN: Duration = Duration::from_millis(100);
 /// Longest name of an instance: it becomes part of every key of a shared store.
 const INSTANCE_BYTES_MAX: usize = 32;
 /// Most partitions of a ledger: enough for a cluster of a hundred primaries, and few enough to visit each every few seconds.
@@ -141,7 +143,7 @@ macro_rules! secret {
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 40] = [
+pub static SETTINGS: [Setting; 41] = [
     Setting {
         key: "instance",
         many: false,
@@ -184,6 +186,16 @@ pub static SETTINGS: [Setting; 40] = [
             CatalogSource::Bundled => vec!["bundled".to_owned()],
             CatalogSource::File(path) => vec![path.display().to_string()],
         },
+    },
+    Setting {
+        key: "catalog_reload",
+        many: false,
+        about: "How often the catalog's file is looked at for a change; `off`: on SIGHUP only",
+        read: |config, values| {
+            config.catalog_reload = reload(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.catalog_reload.map_or_else(|| "off".to_owned(), format_duration)],
     },
     Setting {
         key: "store",
@@ -335,6 +347,18 @@ fn catalog(text: &str) -> Result<CatalogSource, Wrong> {
     }
 }
 
+fn reload(text: &str) -> Result<Option<Duration>, Wrong> {
+    match text {
+        "off" => Ok(None),
+        text => match duration(text)? {
+            every if every < RELOAD_MIN => {
+                Err(Wrong::new(format!("too short: `{text}`; at least `{}` is allowed", format_duration(RELOAD_MIN))))
+            }
+            every => Ok(Some(every)),
+        },
+    }
+}
+
 fn switch(text: &str) -> Result<bool, Wrong> {
     match text {
         "true" => Ok(true),
@@ -402,11 +426,12 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_and_change_nothing() {
-        let table: [(&str, &[&str]); 20] = [
+        let table: [(&str, &[&str]); 21] = [
             ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
             ("listen", &["", "here"]),
             ("http", &["on", "unix:/x"]),
             ("catalog", &[""]),
+            ("catalog_reload", &["", "on", "0s", "99ms", "5"]),
             ("store", &["disk:/x", "redis://", "redis://cache/x", "redis-cluster://a/1"]),
             ("redis.partitions", &["0", "1025", "many"]),
             ("redis.calls_in_flight", &["0"]),

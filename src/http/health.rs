@@ -1,6 +1,6 @@
-//! How the process is: its phase and its store, as one watched value.
+//! How the process is: its phase, its store and its catalog, as one watched value.
 //!
-//! Written by whoever knows (`app` the phase, the store's keeper the store), read by the probes of HTTP and gRPC.
+//! Written by whoever knows (`app` the phase, the store's keeper the store, the reloader the catalog), read by the probes of HTTP and gRPC.
 
 use tokio::sync::watch;
 
@@ -25,11 +25,23 @@ pub enum StoreHealth {
     DataLost,
 }
 
-/// Phase and store together.
+/// Whether what the catalog's file says is in force. Where it is not, the catalog before it goes on judging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogHealth {
+    InForce,
+    /// The file has problems, or would take away what was issued.
+    Rejected,
+    Unreadable,
+    /// The file is valid, and waits for a store that keeps its text.
+    NotKept,
+}
+
+/// Phase, store and catalog together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthState {
     pub phase: Phase,
     pub store: StoreHealth,
+    pub catalog: CatalogHealth,
 }
 
 /// One thing that is not as it should be.
@@ -46,9 +58,10 @@ pub struct Reason {
 pub struct Health(watch::Sender<HealthState>);
 
 impl Health {
-    /// The state of a process that has just begun. The store counts as answering until somebody says otherwise.
+    /// The state of a process that has just begun. Store and catalog are as they should be until somebody says otherwise.
     pub fn starting() -> Self {
-        Self(watch::Sender::new(HealthState { phase: Phase::Starting, store: StoreHealth::Answering }))
+        let (phase, store, catalog) = (Phase::Starting, StoreHealth::Answering, CatalogHealth::InForce);
+        Self(watch::Sender::new(HealthState { phase, store, catalog }))
     }
 
     pub fn set_phase(&self, phase: Phase) {
@@ -57,6 +70,10 @@ impl Health {
 
     pub fn set_store(&self, store: StoreHealth) {
         self.0.send_if_modified(|state| std::mem::replace(&mut state.store, store) != store);
+    }
+
+    pub fn set_catalog(&self, catalog: CatalogHealth) {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.catalog, catalog) != catalog);
     }
 
     pub fn state(&self) -> HealthState {
@@ -94,7 +111,22 @@ impl HealthState {
             }
             StoreHealth::DataLost => Some(Reason { name: "store_data_lost", message: "the store has lost data: an operator must act" }),
         };
-        phase.into_iter().chain(store).collect()
+        let catalog = match self.catalog {
+            CatalogHealth::InForce => None,
+            CatalogHealth::Rejected => Some(Reason {
+                name: "catalog_rejected",
+                message: "the catalog's file is wrong: the catalog before it stays in force; see the log",
+            }),
+            CatalogHealth::Unreadable => Some(Reason {
+                name: "catalog_unreadable",
+                message: "the catalog's file cannot be read: the catalog before it stays in force; see the log",
+            }),
+            CatalogHealth::NotKept => Some(Reason {
+                name: "catalog_not_kept",
+                message: "a new catalog waits for the store to keep it: the catalog before it stays in force",
+            }),
+        };
+        phase.into_iter().chain(store).chain(catalog).collect()
     }
 }
 

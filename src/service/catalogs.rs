@@ -29,6 +29,15 @@ impl Catalogs {
         Ok(Self { current: RwLock::new(Arc::new(catalog)), older: Cache::new(OLDER_KEPT), read })
     }
 
+    /// Puts another catalog in force, whose text this is, for every decision that begins from now on. An error changes nothing.
+    pub async fn replace(&self, store: &dyn Store, text: Arc<str>, catalog: Catalog) -> Result<(), StoreError> {
+        store.keep_catalog(&catalog.version, text).await?;
+        let before = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), Arc::new(catalog));
+        // What it has held may be settled while the store cannot be asked for its text.
+        self.older.insert(before.version.clone(), before);
+        Ok(())
+    }
+
     pub fn current(&self) -> Arc<Catalog> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

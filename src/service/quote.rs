@@ -2,6 +2,7 @@
 
 use super::judging::Judging;
 use super::{ROUNDS_MAX, ReserveCommand, Service, ServiceError, view};
+use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Charge, Opening};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ActionId, CatalogVersion, GenerationId, MeterId, ReservationId, SubjectId, Target, UserId};
@@ -45,23 +46,22 @@ pub struct Offer {
 impl Service {
     /// Prices each target and asks the store, without changing anything, whether it would be granted.
     pub async fn quote(&self, command: QuoteCommand) -> Result<Quotation, ServiceError> {
+        let catalog = self.catalogs.current();
         let mut offers = Vec::with_capacity(command.targets.len());
         for target in &command.targets {
-            offers.push(self.offer(&command, target).await?);
+            offers.push(self.offer(&catalog, &command, target).await?);
         }
-        let catalog = self.catalogs.current();
         Ok(Quotation { offers, currency: catalog.price_book.currency.clone(), catalog: catalog.version.clone() })
     }
 
-    async fn offer(&self, command: &QuoteCommand, target: &Target) -> Result<Offer, ServiceError> {
+    async fn offer(&self, catalog: &Catalog, command: &QuoteCommand, target: &Target) -> Result<Offer, ServiceError> {
         let reserve = as_reserve(command, target)?;
         let mut judging = Judging::new(self, &command.subject);
         for _ in 0..ROUNDS_MAX {
-            let catalog = self.catalogs.current();
             let document = self.cached_document(&command.subject).await?;
-            let view = view(&catalog, document.as_deref(), judging.now)?;
+            let view = view(catalog, document.as_deref(), judging.now)?;
             let ask = reserve.ask(&command.work);
-            let charge = Charge::judge(&catalog, &view, &ask)?;
+            let charge = Charge::judge(catalog, &view, &ask)?;
             let offer = |denial| Offer {
                 target: target.clone(),
                 meter: charge.action.meter().cloned(),
@@ -69,7 +69,7 @@ impl Service {
                 attempt: charge.attempt.clone(),
                 denial,
             };
-            let judged = Judged { catalog: &catalog, view: &view, ask: &ask, charge: &charge };
+            let judged = Judged { catalog, view: &view, ask: &ask, charge: &charge };
             if !charge.violations.is_empty() {
                 if self.is_outdated(&command.subject, &view).await? {
                     continue;
@@ -83,7 +83,7 @@ impl Service {
                 user: command.user.clone(),
                 id: reserve.id.clone(),
                 fingerprint: reserve.fingerprint,
-                detail: charge.detail(&catalog, &ask, reserve.generation.clone()),
+                detail: charge.detail(catalog, &ask, reserve.generation.clone()),
                 trace: None,
                 dry_run: true,
             };

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view, view_then};
 use crate::domain::balance::{Balance, Snapshot};
+use crate::domain::catalog::Catalog;
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{ReservationId, SubjectId, TraceId};
 use crate::domain::ledger::{AccountKey, Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, State, Step, Transaction};
@@ -106,7 +107,7 @@ impl Service {
             let keys = worked_out.transaction.keys();
             let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };
             match self.store.execute(worked_out.transaction, Urgency::Settle).await? {
-                Answer::Done(done) => return self.settled(command, &sources, keys, done),
+                Answer::Done(done) => return self.settled(command, &current, &sources, keys, done),
                 // Somebody else changed it, or the subject, meanwhile: judge anew.
                 Answer::StaleReservation(Some(row)) => *seen = Some(row),
                 Answer::StaleReservation(None) => return Err(ServiceError::ReservationNotFound(command.id.clone())),
@@ -164,13 +165,20 @@ impl Service {
         row.ok_or_else(|| ServiceError::ReservationNotFound(id.clone()))
     }
 
-    fn settled(&self, command: &SettleCommand, sources: &Sources, keys: Vec<AccountKey>, done: Done) -> Result<Settled, ServiceError> {
+    fn settled(
+        &self,
+        command: &SettleCommand,
+        catalog: &Catalog,
+        sources: &Sources,
+        keys: Vec<AccountKey>,
+        done: Done,
+    ) -> Result<Settled, ServiceError> {
         if let Some(document) = &done.document {
             self.keep(&command.subject, Some(document.clone()));
         }
         let row = done.row.clone().ok_or_else(|| ServiceError::unexpected(&done))?;
         let snapshot = Snapshot::new(keys.into_iter().zip(done.accounts));
-        let balances = self.balance(&self.catalogs.current(), row.detail.meter.as_ref(), sources, &snapshot);
+        let balances = self.balance(catalog, row.detail.meter.as_ref(), sources, &snapshot);
         let reservation = Reservation { subject: command.subject.clone(), row };
         Ok(Settled::now(reservation, balances, false))
     }

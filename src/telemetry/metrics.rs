@@ -11,6 +11,7 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -19,6 +20,7 @@ use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::catalogs::Catalogs;
+pub use self::catalogs::ReloadResult;
 use self::ledger::Tables;
 pub(super) use self::store::error_name;
 use super::names::{self, Metric};
@@ -40,7 +42,7 @@ pub struct Metrics {
     meter: Meter,
     registry: Registry,
     tables: Arc<Tables>,
-    catalogs: Arc<Catalogs>,
+    catalogs: Catalogs,
     calls: Histogram<f64>,
     store_duration: Histogram<f64>,
     store_errors: Counter<u64>,
@@ -74,8 +76,7 @@ impl Metrics {
         let meter = provider.meter_with_scope(scope);
         let tables = Arc::new(Tables::default());
         ledger::register(&meter, &tables);
-        let catalogs = Arc::new(Catalogs::default());
-        catalogs.register(&meter);
+        let catalogs = Catalogs::register(&meter);
         store::build_info(&meter);
         let store_errors = meter.u64_counter(names::STORE_ERRORS.name);
         let store_errors = store_errors.with_description(names::STORE_ERRORS.about).with_unit(names::STORE_ERRORS.unit).build();
@@ -99,9 +100,14 @@ impl Metrics {
     }
 
     /// Takes the names of a catalog for known, and says that it is the one in force. What can be counted of it is there at once, at zero.
-    pub fn knows(&self, catalog: &Catalog) {
+    pub fn knows(&self, catalog: &Catalog, since: Timestamp) {
         self.tables.knows(catalog);
-        self.catalogs.in_force(&catalog.version);
+        self.catalogs.in_force(&catalog.version, since);
+    }
+
+    /// Counts a reload of the catalog.
+    pub fn reloaded(&self, result: ReloadResult) {
+        self.catalogs.reloaded(result);
     }
 
     /// Counts a change of the ledger that this process brought about, once it is durable.

@@ -170,6 +170,9 @@ metrics! {
     JOURNAL_DEAD: Gauge "genquota.journal.dead" ["{entry}"] &[], "Commands in the journal that the store would not take: a person must look at them.";
     STREAM_LAG: Gauge "genquota.stream.lag" ["s"] &[], "For how long the slowest subscriber of cost events has not been at the end.";
     CATALOG_INFO: Gauge "genquota.catalog.info" [""] &["version"], "The catalog in force; always 1.";
+    CATALOG_LOADED: Gauge "genquota.catalog.loaded" ["s"] &[], "When the catalog in force was loaded, in seconds since 1970.";
+    CATALOG_STALE: Gauge "genquota.catalog.stale" [""] &[], "1 while the catalog's file says something else than what is in force, else 0.";
+    CATALOG_RELOADS: Counter "genquota.catalog.reloads" ["{reload}"] &["result"], "Reloads of the catalog, by what came of them.";
     BUILD_INFO: Gauge "genquota.build.info" [""] &["version", "revision"], "The program that runs; always 1.";
 }
 

@@ -272,6 +272,19 @@ impl Places {
         self.of(at).map_or_else(|| Problem::of_text(""), |standing| self.build(standing.value, at, Some(key))).with(message)
     }
 
+    /// A problem of what keys name, such as `plans`, `core`, `allowances`, `credits`, at the last of them that the text has.
+    pub fn problem_below_root(&self, keys: &[&str], message: impl Into<String>) -> Problem {
+        let mut at = self.root();
+        for key in keys {
+            let is_it = |standing: &Standing| standing.parent == Some(at) && matches!(&standing.step, Step::Key(text) if text == key);
+            match self.nodes.iter().position(is_it).and_then(|index| u32::try_from(index).ok()) {
+                Some(index) => at = At(index),
+                None => break,
+            }
+        }
+        Problem { path: keys.join("."), ..self.problem_of_name(at, message) }
+    }
+
     /// The first node: the text as a whole.
     pub fn root(&self) -> At {
         At(0)

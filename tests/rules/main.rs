@@ -7,3 +7,4 @@ mod catalog_check;
 mod counting;
 mod pricing;
 mod schema;
+mod succession;

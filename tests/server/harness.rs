@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use genquota::app::App;
+use genquota::app::{App, Reloaded, Reloads};
 use genquota::client::{self, ServerAddress};
 use genquota::clock::{Clock, ManualClock};
 use genquota::config::{self, Config, Given, Layers, ListenAddress, Origin};
@@ -33,6 +33,8 @@ pub struct Server {
     pub clock: Arc<TestClock>,
     pub channel: Channel,
     pub listen: Vec<ListenAddress>,
+    catalog: PathBuf,
+    reloads: Reloads,
     stop: CancellationToken,
     served: JoinHandle<anyhow::Result<()>>,
     dir: Arc<TempDir>,
@@ -74,7 +76,7 @@ impl Clock for TestClock {
 }
 
 impl Setup {
-    /// In memory, on a port of its own, without HTTP.
+    /// In memory, on a port of its own, without HTTP, and with a catalog that is reloaded when the test says so.
     pub fn new(catalog: &str, now: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let path = dir.path().join("catalog.yaml");
@@ -90,7 +92,12 @@ impl Setup {
 
     fn on(dir: Arc<TempDir>, catalog: PathBuf, now: &str) -> Self {
         let setup = Self { catalog, settings: Vec::new(), now: now.parse().unwrap(), dir };
-        setup.with("listen", &["127.0.0.1:0"]).with("http", &["off"]).with("store", &["memory:"]).with("log.filter", &["off"])
+        setup
+            .with("listen", &["127.0.0.1:0"])
+            .with("http", &["off"])
+            .with("store", &["memory:"])
+            .with("log.filter", &["off"])
+            .with("catalog_reload", &["off"])
     }
 
     pub fn with(mut self, key: &str, values: &[&str]) -> Self {
@@ -148,10 +155,11 @@ impl Setup {
 
     async fn serve(&self, app: App, clock: Arc<TestClock>) -> Server {
         let listen = app.bound().listen.clone();
+        let reloads = app.reloads();
         let stop = CancellationToken::new();
         let served = tokio::spawn(app.serve(stop.clone()));
         let channel = connect(&listen[0]).await;
-        let server = Server { clock, channel, listen, stop, served, dir: self.dir.clone() };
+        let server = Server { clock, channel, listen, catalog: self.catalog.clone(), reloads, stop, served, dir: self.dir.clone() };
         server.is_serving().await;
         server
     }
@@ -187,6 +195,25 @@ impl Server {
         let caller = self.subject(name).await;
         caller.subscribe(plan, |_| {}).await.unwrap();
         caller
+    }
+
+    /// Writes another text into the catalog's file.
+    pub fn edit(&self, catalog: &str) {
+        std::fs::write(&self.catalog, catalog).unwrap();
+    }
+
+    /// Writes it, and asks for a reload.
+    pub async fn reload(&self, catalog: &str) -> Reloaded {
+        self.edit(catalog);
+        self.reloads.reload().await.unwrap()
+    }
+
+    /// A reload that must be taken; the version that is in force since.
+    pub async fn reloaded(&self, catalog: &str) -> String {
+        match self.reload(catalog).await {
+            Reloaded::InForce(version) => version.to_string(),
+            other => panic!("in force: {other:?}"),
+        }
     }
 
     /// Tells the server to stop, without waiting.

@@ -16,3 +16,4 @@ mod lifecycle;
 mod plans;
 mod process;
 mod products;
+mod reloads;

@@ -39,7 +39,7 @@ fn catalog() -> Catalog {
 
 fn metrics() -> Metrics {
     let metrics = Metrics::local();
-    metrics.knows(&catalog());
+    metrics.knows(&catalog(), jiff::Timestamp::UNIX_EPOCH);
     metrics
 }
 
