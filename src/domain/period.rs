@@ -3,6 +3,8 @@
 //! A boundary is computed from the anchor, never from the boundary before it, so a clamp to a short month does not stick and nothing
 //! has to run at midnight for a period to begin.
 
+use std::fmt;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan, Zoned};
@@ -41,11 +43,21 @@ pub struct Anchor {
 pub struct Period {
     pub start: Timestamp,
     pub end: Timestamp,
-    /// The day `start` falls on in the zone; it names the period in account keys.
+    /// The day `start` falls on in the zone.
     pub day: Date,
     /// 0 for the period of the anchor day.
     pub index: i64,
 }
+
+/// What a period is called in account keys and on the wire: its first day, and for a year how long it is, as ISO 8601 writes intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeriodName {
+    pub day: Date,
+    pub every: Cadence,
+}
+
+/// How a year is told from the month that begins on the same day.
+const YEAR: &str = "/P1Y";
 
 /// Why a calendar computation gave nothing: the instant lies outside the years the calendar covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +70,37 @@ impl Cadence {
             Self::Month => 1,
             Self::Year => 12,
         }
+    }
+}
+
+impl PeriodName {
+    /// Takes a name apart again; `None` when it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (day, every) = text.strip_suffix(YEAR).map_or((text, Cadence::Month), |day| (day, Cadence::Year));
+        Some(Self { day: day.parse().ok()?, every })
+    }
+}
+
+impl fmt::Display for PeriodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.every {
+            Cadence::Month => self.day.fmt(f),
+            Cadence::Year => write!(f, "{}{YEAR}", self.day),
+        }
+    }
+}
+
+impl From<Date> for PeriodName {
+    /// The month that begins on a day.
+    fn from(day: Date) -> Self {
+        Self { day, every: Cadence::Month }
+    }
+}
+
+impl Period {
+    /// What it is called as a period of a cadence.
+    pub const fn name(&self, every: Cadence) -> PeriodName {
+        PeriodName { day: self.day, every }
     }
 }
 
@@ -150,6 +193,17 @@ mod tests {
         assert_eq!(starts(&anchor, Cadence::Month, 4), ["2026-01-18", "2026-02-18", "2026-03-18", "2026-04-18"]);
         let first = anchor.period(Cadence::Month, at("2026-01-18T15:30:00Z")).unwrap();
         assert_eq!((first.start, first.end), (at("2026-01-18T00:00:00Z"), at("2026-02-18T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_year_and_the_month_that_begins_with_it_have_names_of_their_own() {
+        let anchor = Anchor::at(at("2026-01-18T15:30:00Z"), TimeZone::UTC);
+        let first = |every| anchor.nth(every, 0).unwrap().name(every);
+        assert_eq!([first(Cadence::Month).to_string(), first(Cadence::Year).to_string()], ["2026-01-18", "2026-01-18/P1Y"]);
+        for every in [Cadence::Month, Cadence::Year] {
+            assert_eq!(PeriodName::parse(&first(every).to_string()), Some(first(every)));
+        }
+        assert_eq!(["", "2026", "2026-02-30", "2026-01-18/P1M"].map(PeriodName::parse), [None; 4]);
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn given(view: &View<'_>, from: Option<Timestamp>) -> Result<Vec<Named>, OutOfCa
             for entitlement in entitlement::allowances(active, &meter, cadence, &period, at) {
                 let allowance = entitlement.allowance;
                 let is_shared = matches!(allowance.per, AllowancePer::Subject | AllowancePer::SeatsPooled);
-                let account = is_shared.then(|| AccountKey::allowance(&allowance.id, period.day, None));
+                let account = is_shared.then(|| AccountKey::allowance(&allowance.id, period.name(cadence), None));
                 named.push((allowance.id.clone(), meter.clone(), Given { limit: entitlement.limit(), account }));
             }
         }

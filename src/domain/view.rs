@@ -199,7 +199,7 @@ impl<'a> View<'a> {
                     None => continue,
                 },
             };
-            let account = AccountKey::add_on(id, period.day, owner.as_ref());
+            let account = AccountKey::add_on(id, period.name(add_on.bundle(active.billing).every), owner.as_ref());
             let (reset_time, expire_time) = renewal(active.units_from(id, &active.add_on_period(id, period.end)?)? > 0, period.end);
             let user = owner.and(user.cloned());
             let source = Source::limited(account, Some(limit));
@@ -384,12 +384,12 @@ impl<'a> ActivePlan<'a> {
                 // What was given then, by the plans and terms of then.
                 let given = entitlement::allowances(self, &allowance.meter, cadence, &before, last);
                 let given = given.into_iter().find(|earlier| earlier.allowance.id == allowance.id);
-                let account = AccountKey::allowance(&allowance.id, before.day, owner.as_ref());
+                let account = AccountKey::allowance(&allowance.id, before.name(cadence), owner.as_ref());
                 given.and_then(|given| given.limit()).map(|limit| Carry { account, limit, cap: rollover.cap })
             }
         };
         let (reset_time, expire_time) = renewal(entitlement.is_present && self.renews(allowance, period.end), period.end);
-        let account = AccountKey::allowance(&allowance.id, period.day, owner.as_ref());
+        let account = AccountKey::allowance(&allowance.id, period.name(cadence), owner.as_ref());
         Ok(PayingSource {
             kind: SourceKind::Allowance,
             source: Source { account, limit: entitlement.limit(), at_most: None, carry },

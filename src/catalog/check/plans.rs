@@ -35,8 +35,6 @@ struct Across {
     ranks: BTreeMap<i64, String>,
     /// The meter of each allowance id, and the line that said so.
     allowance_meters: BTreeMap<String, (String, usize)>,
-    /// How often each allowance id is given when billed monthly and yearly, and the line that said so.
-    allowance_cadences: BTreeMap<AllowanceId, ((Cadence, Cadence), usize)>,
 }
 
 impl Checker<'_> {
@@ -210,15 +208,7 @@ impl Checker<'_> {
                 let problem = self.places.problem(meter.at, format!("no action is charged in `{}`", meter.value));
                 self.problems.push(problem.hint(hint).warning());
             }
-            let Some(allowance) = self.allowance(at, raw) else { continue };
-            let every = (allowance.monthly.every, allowance.yearly.every);
-            let line = self.places.line(at);
-            let (known, known_line) = *across.allowance_cadences.entry(allowance.id.clone()).or_insert((every, line));
-            if known != every {
-                let message = format!("the allowance `{}` at line {known_line} is given at another `every`", allowance.id);
-                self.error(at, message, Some("give one of them another `id`: allowances with one id share an account".to_owned()));
-            }
-            allowances.push(allowance);
+            allowances.extend(self.allowance(at, raw));
         }
         allowances
     }

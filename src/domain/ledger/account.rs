@@ -8,6 +8,7 @@ use jiff::civil::Date;
 
 use crate::domain::amount::Micros;
 use crate::domain::ids::{AddOnId, AllowanceId, CapId, GrantId, MeterId, UserId};
+use crate::domain::period::PeriodName;
 
 /// What is set aside and what is used of one source, or under one cap. An account that holds nothing does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,12 +76,12 @@ impl AccountKind {
 }
 
 impl AccountKey {
-    pub fn allowance(id: &AllowanceId, period: Date, user: Option<&UserId>) -> Self {
-        Self::build(AccountKind::Allowance, id.as_str(), period, user.map_or(NOTHING, UserId::as_str))
+    pub fn allowance(id: &AllowanceId, period: impl Into<PeriodName>, user: Option<&UserId>) -> Self {
+        Self::build(AccountKind::Allowance, id.as_str(), period.into(), user.map_or(NOTHING, UserId::as_str))
     }
 
-    pub fn add_on(id: &AddOnId, period: Date, user: Option<&UserId>) -> Self {
-        Self::build(AccountKind::AddOn, id.as_str(), period, user.map_or(NOTHING, UserId::as_str))
+    pub fn add_on(id: &AddOnId, period: impl Into<PeriodName>, user: Option<&UserId>) -> Self {
+        Self::build(AccountKind::AddOn, id.as_str(), period.into(), user.map_or(NOTHING, UserId::as_str))
     }
 
     pub fn grant(id: &GrantId) -> Self {
