@@ -414,7 +414,7 @@ fn server_tells_where_it_listens_and_the_commands_reach_it() {
         ("refund acme r-1 --units 1 --request-id f-1 --detail blurred", 0, "refunded     1 credits"),
         ("refund acme r-1 --units 1 --request-id f-1 --detail blurred", 0, "replayed"),
         ("refund acme r-1 --units 3", 1, ""),
-        ("subject adjust acme --kind grant --id g-1 --units 2 --request-id a-1", 0, "left         "),
+        ("subject adjust acme --kind grant --id g-1 --units 2 --request-id adj-1", 0, "left         "),
         ("subject adjust acme --kind grant --id g-1 --units -2", 0, "left         "),
         ("subject adjust acme --kind allowance --id nothing --units 1", 1, ""),
         ("reserve acme --action image.generate --target fal/flux-schnell --count 9000", 3, "denied: "),

@@ -6,7 +6,7 @@ use tonic_types::StatusExt;
 
 use super::NOON;
 use crate::ask::{ask, bad_fields, images, outputs, paid_by, reason};
-use crate::catalogs::{catalog, monthly, plans};
+use crate::catalogs::{monthly, plans};
 use crate::harness::{Server, Setup};
 
 /// `committed refunded overage` of a reservation.
@@ -208,13 +208,40 @@ async fn a_cap_of_units_gets_its_count_back_and_caps_of_cost_and_requests_do_not
 
 #[tokio::test]
 async fn a_refund_outlives_the_plan_that_paid() {
-    let server = Server::start(&catalog("plans: {old: {allowances: [{meter: units, amount: 10, per: subject}]}}"), NOON).await;
+    let old = "old: {rank: 1, allowances: [{id: old, meter: units, amount: 10, per: subject}]}";
+    let new = "new: {rank: 2, allowances: [{id: new, meter: units, amount: 30, per: subject}], proration: full}";
+    let server = Server::start(&plans(&[old, new]), NOON).await;
     let acme = server.customer("acme", "old").await;
-    let ask = images(4);
-    acme.used(&ask).await;
-    acme.grant("gift", "5", |_| {}).await.unwrap();
-    acme.void("gift").await.unwrap();
-    assert_eq!(units(&acme.refunded(ask.key(), "f1", None).await), ["4", "4", "0"]);
+    let (before, after) = (images(4), images(22));
+    acme.used(&before).await;
+    server.clock.set("2026-03-12T12:00:00Z");
+    let request = v1::ChangePlanRequest {
+        subject: "acme".to_owned(),
+        request_id: "up".to_owned(),
+        plan: "new".to_owned(),
+        ..v1::ChangePlanRequest::default()
+    };
+    acme.admin().change_plan(request).await.unwrap();
+    acme.used(&after).await;
+    let refunded = acme.refunded(before.key(), "f1", None).await;
+    assert_eq!((units(&refunded), paid_by(&refunded).as_str()), (["4", "4", "0"], ""));
+    // The account of the plan that was left has them back, and nothing of them is booked there any more.
+    let old = v1::Account { kind: SourceKind::Allowance.into(), source_id: "old".to_owned(), ..v1::Account::default() };
+    let gave = |id: &str, balance: &v1::Balance| balance.sources.iter().find(|source| source.id == id).map(|one| one.committed.clone());
+    let balance = acme.balance().await;
+    let paid = paid_by(&acme.reservation(after.key()).await.unwrap());
+    let from_old = paid.split(", ").find_map(|part| part.strip_prefix("allowance old ")).unwrap_or("0").to_owned();
+    assert_eq!(gave("old", &balance), Some(from_old.clone()), "{paid}");
+    assert_eq!(bad_fields(&acme.adjust("a1", old, &format!("-{from_old}.5")).await.unwrap_err()), ["units"]);
+    // Nor does the end of the subscription keep anything.
+    let request = v1::CancelSubscriptionRequest {
+        subject: "acme".to_owned(),
+        request_id: "end".to_owned(),
+        now: true,
+        ..v1::CancelSubscriptionRequest::default()
+    };
+    acme.admin().cancel_subscription(request).await.unwrap();
+    assert_eq!(units(&acme.refunded(after.key(), "f1", None).await), ["22", "22", "0"]);
 }
 
 #[tokio::test]

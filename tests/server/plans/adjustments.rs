@@ -1,6 +1,12 @@
 //! Corrections by hand: `AdjustUsage`.
 
+use std::sync::Arc;
+
+use genquota::clock::ManualClock;
+use genquota::domain::ids::SubjectId;
 use genquota::proto::v1::{self, Account, SourceKind};
+use genquota::store::Store as _;
+use genquota::store::embedded::{EmbeddedStore, Options};
 use tonic::Code;
 
 use crate::ask::{bad_fields, images, map, reason};
@@ -208,4 +214,64 @@ async fn of_many_identical_corrections_at_once_one_is_made() {
     let answers: Vec<_> = futures_util::future::join_all(calls).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
     assert_eq!(acme.left().await, "8");
+}
+
+#[tokio::test]
+async fn an_ended_period_has_the_limit_that_it_ended_with() {
+    let pro = "pro: {rank: 1, allowances: [{meter: units, amount: 10, per: subject}]}";
+    let big = "big: {rank: 2, allowances: [{meter: units, amount: 40, per: subject}], proration: full}";
+    let server = Server::start(&plans(&[pro, big]), NOON).await;
+    let acme = server.customer("acme", "pro").await;
+    server.clock.set("2026-03-20T12:00:00Z");
+    let request = v1::ChangePlanRequest {
+        subject: "acme".to_owned(),
+        request_id: "up".to_owned(),
+        plan: "big".to_owned(),
+        ..v1::ChangePlanRequest::default()
+    };
+    acme.admin().change_plan(request).await.unwrap();
+    server.clock.set("2026-05-20T12:00:00Z");
+    acme.adjust("a1", in_period(allowance(), "2026-03-10"), "41").await.unwrap();
+    let overage = in_period(account(SourceKind::Overage, "units"), "2026-03-10");
+    assert_eq!(bad_fields(&acme.adjust("a2", overage.clone(), "-1.5").await.unwrap_err()), ["units"]);
+    acme.adjust("a2", overage, "-1").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_add_on_is_corrected_like_any_source() {
+    let pro = "pro: {allowances: [{meter: units, amount: 10, per: subject}], \
+               add_ons: {extra: {meter: units, amount: 5, price: 1, per: subject}}}";
+    let server = Server::start(&plans(&[pro]), NOON).await;
+    let acme = server.customer("acme", "pro").await;
+    let extra = || account(SourceKind::AddOn, "extra");
+    assert_eq!(bad_fields(&acme.adjust("a1", extra(), "1").await.unwrap_err()), ["account.source_id"]);
+    let request = v1::SetAddOnRequest {
+        subject: "acme".to_owned(),
+        request_id: "buy".to_owned(),
+        add_on: "extra".to_owned(),
+        units: 1,
+        ..v1::SetAddOnRequest::default()
+    };
+    acme.admin().set_add_on(request).await.unwrap();
+    assert_eq!(told(&acme.adjust("a1", extra(), "6").await.unwrap()), ["5", "1", "10"]);
+    assert_eq!(told(&acme.adjust("a2", extra(), "-5").await.unwrap()), ["0", "1", "15"]);
+}
+
+#[tokio::test]
+async fn the_document_tells_what_was_corrected_by_which_request_and_why() {
+    let clock = Arc::new(ManualClock::at(NOON.parse().unwrap()));
+    let store = Arc::new(EmbeddedStore::in_memory(Options::default(), clock).unwrap());
+    let server = Setup::new(&monthly("10"), NOON).start_on(store.clone()).await;
+    let acme = server.customer("acme", "pro").await;
+    let request = v1::AdjustUsageRequest {
+        subject: "acme".to_owned(),
+        account: Some(allowance()),
+        units: "2.50".to_owned(),
+        request_id: "a1".to_owned(),
+        detail: "counted twice".to_owned(),
+    };
+    acme.admin().adjust_usage(request).await.unwrap();
+    let change = store.document(&SubjectId::new("acme").unwrap()).await.unwrap().unwrap().change.clone();
+    assert_eq!((&*change.operation, change.request.unwrap().as_str()), ("AdjustUsage", "a1"));
+    assert_eq!((&*change.about, &*change.detail), ("+2.5 al|units|2026-03-10|*", "counted twice"));
 }
