@@ -274,6 +274,7 @@ fn transaction(step: &str, id: &str, number: usize) -> Transaction {
         valid: None,
         dry_run: false,
         document: None,
+        correction: None,
         step: Some(Step {
             id: ReservationId::new(id).expect("an id"),
             fingerprint: Fingerprint([u8::from(reserves); 16]),
@@ -323,6 +324,7 @@ fn detail() -> Arc<Detail> {
         cost_reserved: Micros::ZERO,
         note: "".into(),
         unenforced: false,
+        refunds: Vec::new(),
     })
 }
 

@@ -25,6 +25,7 @@ mod prices;
 mod progress;
 mod quote;
 mod record;
+mod refund;
 mod release;
 mod render;
 mod replay;
@@ -76,6 +77,7 @@ enum Command {
     Release(release::Release),
     Retry(retry::Retry),
     Extend(extend::Extend),
+    Refund(refund::Refund),
     Record(record::Record),
     Quote(quote::Quote),
     Balance(balance::Balance),
@@ -117,6 +119,7 @@ impl Command {
             Self::Release(command) => connection::run(command.run()),
             Self::Retry(command) => connection::run(command.run()),
             Self::Extend(command) => connection::run(command.run()),
+            Self::Refund(command) => connection::run(command.run()),
             Self::Record(command) => connection::run(command.run()),
             Self::Quote(command) => connection::run(command.run()),
             Self::Balance(command) => connection::run(command.run()),
@@ -139,6 +142,7 @@ impl Command {
             Self::Release(command) => command.server.json,
             Self::Retry(command) => command.server.json,
             Self::Extend(command) => command.server.json,
+            Self::Refund(command) => command.server.json,
             Self::Record(command) => command.server.json,
             Self::Quote(command) => command.server.json,
             Self::Balance(command) => command.server.json,

@@ -2,6 +2,7 @@
 //!
 //! No clock, no I/O, no async, no logging, no file format: `now` is an argument and every answer is a value.
 
+pub mod adjustment;
 pub mod administration;
 pub mod alternative;
 pub mod amount;
@@ -24,6 +25,7 @@ pub mod period;
 pub mod plan;
 pub mod preview;
 pub mod price_book;
+pub mod refund;
 pub mod remedy;
 pub mod report;
 pub mod reservation;

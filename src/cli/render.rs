@@ -161,6 +161,9 @@ pub(super) fn reservation(reservation: Option<&v1::Reservation>, notes: &[&str],
     if !["", "0"].contains(&one.units_overage.as_str()) {
         fields.add("overage", &amount(&one.units_overage, &one.meter));
     }
+    if !["", "0"].contains(&one.units_refunded.as_str()) {
+        fields.add("refunded", &amount(&one.units_refunded, &one.meter));
+    }
     fields.add("cost", &amount(cost, &one.currency));
     for attempt in &one.attempts {
         fields.add(&format!("attempt {}", attempt.number), &attempt_line(attempt, &one.currency));

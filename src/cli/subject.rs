@@ -1,5 +1,6 @@
 //! `genquota subject ...`.
 
+mod adjust;
 mod audit;
 mod changes;
 mod grants;
@@ -7,6 +8,7 @@ mod plans;
 
 use clap::{Args, Subcommand};
 
+use self::adjust::Adjust;
 use self::audit::Audit;
 use self::changes::{AddOn, Override, Resume, Seats, Suspend};
 use self::grants::{Grant, VoidGrant};
@@ -45,6 +47,7 @@ enum SubjectCommand {
     AddOn(AddOn),
     Grant(Grant),
     VoidGrant(VoidGrant),
+    Adjust(Adjust),
     Override(Override),
     Suspend(Suspend),
     Resume(Resume),
@@ -121,6 +124,7 @@ impl Subject {
             SubjectCommand::AddOn(command) => command.run().await,
             SubjectCommand::Grant(command) => command.run().await,
             SubjectCommand::VoidGrant(command) => command.run().await,
+            SubjectCommand::Adjust(command) => command.run().await,
             SubjectCommand::Override(command) => command.run().await,
             SubjectCommand::Suspend(command) => command.run().await,
             SubjectCommand::Resume(command) => command.run().await,
@@ -141,6 +145,7 @@ impl Subject {
             SubjectCommand::AddOn(command) => &command.asked.server,
             SubjectCommand::Grant(command) => &command.server,
             SubjectCommand::VoidGrant(command) => &command.asked.server,
+            SubjectCommand::Adjust(command) => &command.asked.server,
             SubjectCommand::Override(command) => &command.asked.server,
             SubjectCommand::Suspend(command) => &command.asked.server,
             SubjectCommand::Resume(command) => &command.asked.server,

@@ -184,7 +184,7 @@ pub fn running(document: &mut Document, now: Timestamp) -> Result<&mut Subscript
 }
 
 /// A document as time has left it, to be changed now. No change comes before the one before it, whatever a clock says.
-fn begun(document: &Document, now: Timestamp) -> (Document, Timestamp) {
+pub(super) fn begun(document: &Document, now: Timestamp) -> (Document, Timestamp) {
     let now = now.max(document.update_time);
     let mut next = document.clone();
     if let Some(subscription) = &mut next.subscription {

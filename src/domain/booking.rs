@@ -62,6 +62,7 @@ pub fn book(pinned: &Catalog, then: &View<'_>, subject: &SubjectId, row: &Row, t
         valid: None,
         dry_run: false,
         document: seated.and_then(|user| then.seated(user)),
+        correction: None,
         step: Some(Step {
             id: row.id.clone(),
             fingerprint: row.opened_by,

@@ -94,6 +94,38 @@ impl ChargedCap<'_> {
     }
 }
 
+impl Cap {
+    /// First and first-no-more instant of its window at `now`; `None` for one that never ends.
+    pub fn window(&self, period: Option<Period>, now: Timestamp, zone: &TimeZone) -> Result<Option<(Timestamp, Timestamp)>, OutOfCalendar> {
+        match (self.per, period) {
+            (Window::Period, Some(period)) => Ok(Some((period.start, period.end))),
+            // Without a plan the months of the calendar are the periods.
+            (Window::Period, None) => window(Window::Month, now, zone),
+            (other, _) => window(other, now, zone),
+        }
+    }
+
+    /// Its account in a window; `values` are those of its dimensions in order.
+    pub fn account<'v>(&self, window: Option<(Timestamp, Timestamp)>, values: impl Iterator<Item = &'v str>) -> AccountKey {
+        let kind = if self.of == CapOf::InFlight { AccountKind::LevelCap } else { AccountKind::FlowCap };
+        AccountKey::cap(kind, &self.id, window.map(|(start, _)| start), values)
+    }
+}
+
+impl Dimension {
+    /// As requests and denials call it: a label by its key.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::User => "user",
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Tier => "tier",
+            Self::Action => "action",
+            Self::Label(key) => key,
+        }
+    }
+}
+
 /// The caps of `caps` that apply, each with what this request adds to it.
 pub fn charged_caps<'c>(
     caps: impl Iterator<Item = &'c Cap>,
@@ -108,16 +140,9 @@ pub fn charged_caps<'c>(
             CapOf::Cost => amounts.cost,
             CapOf::Requests | CapOf::InFlight => amounts.requests,
         };
-        let window = match (cap.per, context.period) {
-            (Window::Period, Some(period)) => Some((period.start, period.end)),
-            // Without a plan the months of the calendar are the periods.
-            (Window::Period, None) => window(Window::Month, context.now, &context.zone)?,
-            (other, _) => window(other, context.now, &context.zone)?,
-        };
+        let window = cap.window(context.period, context.now, &context.zone)?;
         let dimensions = dimensions(cap, context);
-        let kind = if cap.of == CapOf::InFlight { AccountKind::LevelCap } else { AccountKind::FlowCap };
-        let values = dimensions.iter().map(|(_, value)| &**value);
-        let account = AccountKey::cap(kind, &cap.id, window.map(|(start, _)| start), values);
+        let account = cap.account(window, dimensions.iter().map(|(_, value)| &**value));
         let leg = CapLeg {
             booked: false,
             account,
@@ -134,19 +159,12 @@ pub fn charged_caps<'c>(
 fn dimensions(cap: &Cap, context: &CapContext<'_>) -> Vec<(Box<str>, Box<str>)> {
     let at_hand = &context.at_hand;
     let value = |dimension: &Dimension| match dimension {
-        Dimension::User => ("user", context.user.map_or("", UserId::as_str)),
-        Dimension::Provider => ("provider", at_hand.target.map_or("", |target| target.provider.as_str())),
-        Dimension::Model => ("model", at_hand.target.map_or("", |target| target.model.as_str())),
-        Dimension::Tier => ("tier", at_hand.tier.map_or("", |tier| tier.as_str())),
-        Dimension::Action => ("action", at_hand.action.as_str()),
-        Dimension::Label(_) => ("label", ""),
+        Dimension::User => context.user.map_or("", UserId::as_str),
+        Dimension::Provider => at_hand.target.map_or("", |target| target.provider.as_str()),
+        Dimension::Model => at_hand.target.map_or("", |target| target.model.as_str()),
+        Dimension::Tier => at_hand.tier.map_or("", |tier| tier.as_str()),
+        Dimension::Action => at_hand.action.as_str(),
+        Dimension::Label(key) => context.labels.get(key).map_or("", |value| value),
     };
-    let pair = |dimension: &Dimension| match dimension {
-        Dimension::Label(key) => (key.clone(), context.labels.get(key).cloned().unwrap_or_default()),
-        named => {
-            let (name, value) = value(named);
-            (Box::from(name), Box::from(value))
-        }
-    };
-    cap.by.iter().map(pair).collect()
+    cap.by.iter().map(|dimension| (Box::from(dimension.name()), Box::from(value(dimension)))).collect()
 }

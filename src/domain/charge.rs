@@ -339,6 +339,7 @@ impl<'c> Charge<'c> {
             cost_reserved: self.cost,
             note: Box::default(),
             unenforced: false,
+            refunds: Vec::new(),
         }
     }
 
@@ -350,6 +351,7 @@ impl<'c> Charge<'c> {
             valid: Some(self.valid),
             dry_run: opening.dry_run,
             document: self.seated(view, opening.user.as_ref()),
+            correction: None,
             step: Some(Step {
                 id: opening.id,
                 fingerprint: opening.fingerprint,

@@ -50,7 +50,7 @@ impl CostEvent {
         match event.kind {
             EventKind::Committed | EventKind::Released | EventKind::Expired | EventKind::Recorded => Self::of_row(&event.subject, row),
             EventKind::Retried => Self::of_retry(&event.subject, row, event.time),
-            EventKind::Reserved | EventKind::Extended | EventKind::SubjectChanged => None,
+            EventKind::Reserved | EventKind::Extended | EventKind::Refunded | EventKind::SubjectChanged => None,
         }
     }
 

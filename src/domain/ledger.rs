@@ -12,4 +12,6 @@ mod transaction;
 pub use account::{Account, AccountKey, AccountKind};
 pub use row::{Event, EventKind, Fingerprint, Leg, Row, State};
 pub use state::{Changes, Ledger};
-pub use transaction::{Answer, CapLeg, Carry, Denied, Done, Expected, Movement, Next, Side, Source, Step, Take, Transaction};
+pub use transaction::{
+    Answer, CapLeg, Carry, Correction, Denied, Done, Expected, Movement, Next, Refunding, Share, Side, Source, Step, Take, Transaction,
+};

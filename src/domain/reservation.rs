@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::amount::Micros;
-use super::ids::{ActionId, CatalogVersion, GenerationId, MeterId, PlanId, Target, TierId, TraceId, UserId};
+use super::ids::{ActionId, CatalogVersion, GenerationId, MeterId, PlanId, RequestId, Target, TierId, TraceId, UserId};
 use super::ledger::Fingerprint;
 use super::price_book::CostBasis;
 use super::work::Work;
+
+/// Most refunds of one reservation. Bounds its row.
+pub const REFUNDS_MAX: usize = 64;
 
 /// Labels of a reservation, copied to its events.
 pub type Labels = BTreeMap<Box<str>, Box<str>>;
@@ -40,6 +43,22 @@ pub struct Detail {
     pub note: Box<str>,
     /// Let pass by the outage policy while the store was away: no account was asked (W1).
     pub unenforced: bool,
+    /// Oldest first, at most [`REFUNDS_MAX`].
+    pub refunds: Vec<Refund>,
+}
+
+/// Units that went back after a commit (L9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// The id its caller gave it, unique within the reservation.
+    pub request: RequestId,
+    pub fingerprint: Fingerprint,
+    pub units: Micros,
+    /// The part of `units` that no source had paid.
+    pub overage: Micros,
+    pub time: Timestamp,
+    /// What the caller said of it.
+    pub note: Box<str>,
 }
 
 /// One call to one target.

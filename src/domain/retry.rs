@@ -115,6 +115,7 @@ impl Retry<'_> {
             valid: Some((from, until.map_or(before, |until| before.min(until)))),
             dry_run: false,
             document: seated(self.row, view, units),
+            correction: None,
             step: Some(Step {
                 id: self.row.id.clone(),
                 fingerprint: self.fingerprint,

@@ -97,6 +97,7 @@ impl Settlement<'_> {
             valid: None,
             dry_run: false,
             document: seated(self.row, view, units),
+            correction: None,
             step: Some(Step {
                 id: self.row.id.clone(),
                 fingerprint: self.fingerprint,
@@ -201,6 +202,7 @@ pub fn record(
         valid: Some(charge.valid),
         dry_run: false,
         document: if charge.units.is_zero() { None } else { charge.seated(view, opening.user.as_ref()) },
+        correction: None,
         step: Some(Step {
             id: opening.id,
             fingerprint: opening.fingerprint,

@@ -8,8 +8,8 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::event::CostEvent;
 use super::ids::{SubjectId, UserId};
-use super::ledger::EventKind;
-use super::reservation::{Attempt, Detail, Outcome};
+use super::ledger::{Event, EventKind};
+use super::reservation::{Attempt, Detail, Outcome, Refund};
 
 /// Parts of a key: subject, user, then those of [`Dimension`] in its order.
 const PARTS: usize = 11;
@@ -46,6 +46,7 @@ pub struct Tally {
     pub accepted: u64,
     /// Outputs of accepted attempts.
     pub outputs: u64,
+    /// What refunds took back in the hour is deducted: below zero where that is more than was charged in it.
     pub units: i64,
     pub cost: i64,
     /// Cost above the planned targets; below zero where it was cheaper.
@@ -166,6 +167,11 @@ impl Tally {
         if event.late { Self { generations: 0, attempts: 0, ..tally } } else { tally }
     }
 
+    /// Of a refund: units that count no longer. What was made and what it cost stays.
+    pub fn of_refund(refund: &Refund) -> Self {
+        Self { units: -refund.units.get(), ..Self::default() }
+    }
+
     /// Attempts for each one that was accepted, rounded half up to 9 digits, at least 1; `None` where none was.
     pub fn retry_multiplier(&self) -> Option<Decimal> {
         let each = Decimal::from(self.attempts).checked_div(Decimal::from(self.accepted))?;
@@ -193,11 +199,19 @@ impl Tally {
 }
 
 impl CostSum {
-    /// What a cost event adds: to the sum of everybody, and to that of its subject.
-    pub fn of_event(event: &CostEvent) -> [Self; 2] {
-        let (hour, tally) = (hour_of(event.time), Tally::of_event(event));
-        let (detail, attempt) = (event.detail(), &event.attempt);
-        [TallyKey::of(detail, attempt), TallyKey::of_subject(&event.subject, detail, attempt)].map(|key| Self { hour, key, tally })
+    /// What a change of the ledger adds: to the sum of everybody, and to that of its subject.
+    pub fn of(event: &Event) -> Vec<Self> {
+        if let Some(closed) = CostEvent::of(event) {
+            return Self::of_attempt(&event.subject, hour_of(closed.time), closed.detail(), (&closed.attempt, Tally::of_event(&closed)));
+        }
+        let refunded = event.row.as_ref().filter(|_| event.kind == EventKind::Refunded);
+        let refunded = refunded.and_then(|row| Some((&*row.detail, added(event.kind, &row.detail)?)));
+        refunded.map_or_else(Vec::new, |(detail, added)| Self::of_attempt(&event.subject, hour_of(event.time), detail, added))
+    }
+
+    fn of_attempt(subject: &SubjectId, hour: i64, detail: &Detail, (attempt, tally): (&Attempt, Tally)) -> Vec<Self> {
+        let keys = [TallyKey::of(detail, attempt), TallyKey::of_subject(subject, detail, attempt)];
+        keys.into_iter().map(|key| Self { hour, key, tally }).collect()
     }
 }
 
@@ -206,13 +220,16 @@ pub fn hour_of(time: Timestamp) -> i64 {
     time.as_second().div_euclid(3600)
 }
 
-/// The attempt that a change closes, of the reservation as it will be; `None` where it closes none.
-pub fn closing(kind: EventKind, detail: &Detail) -> Option<&Attempt> {
-    match kind {
-        EventKind::Committed | EventKind::Released | EventKind::Recorded => Some(detail.last_attempt()),
-        EventKind::Retried => detail.retried_attempt(),
-        EventKind::Reserved | EventKind::Extended | EventKind::Expired | EventKind::SubjectChanged => None,
-    }
+/// What a change adds to the sums, and the attempt under whose keys: the one that it closes, or the one whose units a refund takes back.
+/// `detail` is that of the reservation as it will be. `None` where it adds nothing, or is the doing of time.
+pub fn added(kind: EventKind, detail: &Detail) -> Option<(&Attempt, Tally)> {
+    let closed = match kind {
+        EventKind::Committed | EventKind::Released | EventKind::Recorded => detail.last_attempt(),
+        EventKind::Retried => detail.retried_attempt()?,
+        EventKind::Refunded => return Some((detail.last_attempt(), Tally::of_refund(detail.refunds.last()?))),
+        EventKind::Reserved | EventKind::Extended | EventKind::Expired | EventKind::SubjectChanged => return None,
+    };
+    Some((closed, Tally::of(detail, closed)))
 }
 
 /// Micro-units as a decimal, below zero too.

@@ -149,6 +149,7 @@ fn event(stream: usize, number: u64, outcome: Outcome) -> Event {
         cost_reserved: Micros::ZERO,
         note: "".into(),
         unenforced: false,
+        refunds: Vec::new(),
     };
     let row = Row {
         id: ReservationId::new(&format!("r{number}")).unwrap(),

@@ -4,14 +4,14 @@ use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
 use super::{Handlers, status, write};
-use crate::domain::ids::{ActionId, GenerationId, IdError, ReservationId, SubjectId, TraceId, UserId};
+use crate::domain::ids::{ActionId, GenerationId, IdError, RequestId, ReservationId, SubjectId, TraceId, UserId};
 use crate::domain::reservation::Outcome;
 use crate::domain::retry::NextAttempt;
 use crate::domain::settlement::Ending;
 use crate::proto::v1;
 use crate::proto::v1::quota_service_server::QuotaService;
 use crate::service::{
-    ExtendCommand, Offer, QuoteCommand, RecordCommand, ReserveCommand, RetryCommand, ServiceError, SettleCommand, Settled,
+    ExtendCommand, Offer, QuoteCommand, RecordCommand, RefundCommand, ReserveCommand, RetryCommand, ServiceError, SettleCommand, Settled,
 };
 use crate::telemetry::context::trace_id;
 
@@ -88,6 +88,17 @@ impl QuotaService for Handlers {
         let reservation = self.change(|service| async move { service.extend(command).await }).await?;
         self.telemetry.settled(&reservation.subject, &reservation.row, false);
         Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
+    }
+
+    async fn refund(&self, request: Request<v1::RefundRequest>) -> Result<Response<v1::RefundResponse>, Status> {
+        let command = read_refund(&request.into_inner()).map_err(status::of)?;
+        let refunded = self.change(|service| async move { service.refund(command).await }).await?;
+        self.telemetry.refunded(&refunded.reservation.subject, &refunded.reservation.row, refunded.replayed);
+        Ok(Response::new(v1::RefundResponse {
+            reservation: Some(write::reservation(&refunded.reservation)),
+            balances: write::balances(&refunded.balances),
+            replayed: refunded.replayed,
+        }))
     }
 
     async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
@@ -257,6 +268,30 @@ fn read_extend(request: &v1::ExtendRequest) -> Result<ExtendCommand, ServiceErro
             ttl: ttl?,
             outcome_unknown: request.outcome_unknown,
             fingerprint: fingerprint("Extend", request),
+        })
+    };
+    let command = command();
+    reader.finish(command)
+}
+
+fn read_refund(request: &v1::RefundRequest) -> Result<RefundCommand, ServiceError> {
+    let mut reader = Reader::default();
+    let subject = reader.id("subject", &request.subject, SubjectId::new);
+    let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
+    let units = match request.units.as_deref() {
+        None => Some(None),
+        Some(text) => reader.positive_amount("units", text).map(Some),
+    };
+    let request_id = reader.id("request_id", &request.request_id, RequestId::new);
+    let note = reader.detail(&request.detail);
+    let command = || {
+        Some(RefundCommand {
+            subject: subject?,
+            id: id?,
+            units: units?,
+            request: request_id?,
+            note: note?,
+            fingerprint: fingerprint("Refund", request),
         })
     };
     let command = command();

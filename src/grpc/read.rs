@@ -147,6 +147,14 @@ impl Reader {
         Micros::from_decimal(value, RoundingMode::None).map_or_else(|error| self.problem(field, error.to_string()), Some)
     }
 
+    /// An amount that is not zero.
+    pub fn positive_amount(&mut self, field: &str, text: &str) -> Option<Micros> {
+        match self.amount(field, text) {
+            Some(amount) if amount.is_zero() => self.problem(field, "must be more than zero"),
+            amount => amount,
+        }
+    }
+
     pub fn billing(&mut self, work: Option<&v1::Work>, cost: Option<&str>) -> Option<Billing> {
         let work = self.optional_work("billed_work", work);
         let cost = match cost {

@@ -33,6 +33,9 @@ pub fn of(error: ServiceError) -> Status {
         ServiceError::ReservationSettled(state) => {
             with(Code::FailedPrecondition, ErrorReason::ReservationSettled, text, &[("state", state_name(state))])
         }
+        ServiceError::ReservationNotCommitted(state) => {
+            with(Code::FailedPrecondition, ErrorReason::ReservationNotCommitted, text, &[("state", state_name(state))])
+        }
         ServiceError::IdReused(_) => with(Code::AlreadyExists, ErrorReason::IdReused, text, &[]),
         ServiceError::SubscriptionExists => with(Code::AlreadyExists, ErrorReason::SubscriptionExists, text, &[]),
         ServiceError::Store(error) => of_store(&error),

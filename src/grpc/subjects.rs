@@ -1,12 +1,13 @@
 //! `SubjectService`: what billing systems and operators call.
 
+mod adjust;
 mod read;
 mod show;
 
 use tonic::{Request, Response, Status};
 
 use super::read::{Reader, fingerprint};
-use super::{Handlers, status};
+use super::{Handlers, status, write};
 use crate::domain::administration::{self, Administration, Requested};
 use crate::domain::ids::{GrantId, PlanId, SubjectId};
 use crate::proto::v1;
@@ -148,6 +149,16 @@ impl SubjectService for Handlers {
         let (subject, plan, at) = reader.finish(command()).map_err(status::of)?;
         let previewed = self.service.preview_change(subject, &plan, at).await.map_err(status::of)?;
         Ok(Response::new(show::preview(&previewed)))
+    }
+
+    async fn adjust_usage(&self, request: Request<v1::AdjustUsageRequest>) -> Result<Response<v1::AdjustUsageResponse>, Status> {
+        let (subject, adjustment) = adjust::read(&request.into_inner()).map_err(status::of)?;
+        let adjusted = self.change(|service| async move { service.adjust(subject, adjustment).await }).await?;
+        Ok(Response::new(v1::AdjustUsageResponse {
+            replayed: adjusted.subject.replayed,
+            subject: Some(show::subject(&adjusted.subject)),
+            balances: write::balances(&adjusted.balances),
+        }))
     }
 
     async fn get_subject(&self, request: Request<v1::GetSubjectRequest>) -> Result<Response<v1::GetSubjectResponse>, Status> {

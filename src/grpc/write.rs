@@ -31,7 +31,7 @@ pub(super) fn reservation(reservation: &Reservation) -> v1::Reservation {
         state: state(row.state).into(),
         meter: text(detail.meter.as_ref()),
         units_reserved: row.units_held().to_string(),
-        units_committed: if committed { row.units_used() } else { Micros::ZERO }.to_string(),
+        units_committed: if committed { row.units_charged() } else { Micros::ZERO }.to_string(),
         units_overage: if committed { row.units_overage() } else { Micros::ZERO }.to_string(),
         cost_reserved: detail.cost_held().unwrap_or(Micros::MAX).to_string(),
         cost_committed: detail.cost_committed().unwrap_or(Micros::MAX).to_string(),
@@ -46,7 +46,7 @@ pub(super) fn reservation(reservation: &Reservation) -> v1::Reservation {
         outcome_unknown: row.state == State::Held && detail.last_attempt().outcome_unknown,
         unenforced: detail.unenforced,
         labels: labels(&detail.labels),
-        units_refunded: Micros::ZERO.to_string(),
+        units_refunded: row.units_refunded().to_string(),
         planned_target: detail.planned_target.as_ref().map(target),
         work: Some(work(detail.last_attempt().delivered.as_ref().unwrap_or(&detail.work))),
     }
@@ -105,7 +105,7 @@ pub(super) fn cost_event(event: &CostEvent) -> v1::CostEvent {
     let (row, detail, closed) = (&event.row, event.detail(), &event.attempt);
     v1::CostEvent {
         // No id may hold a bar, so no two events share this.
-        event_id: format!("{}|{}|{}", event.subject, row.id, row.version),
+        event_id: format!("{}|{}|{}", event.subject, row.id, row.settled_version()),
         cursor: String::new(),
         event_time: Some(time(event.time)),
         subject: event.subject.to_string(),

@@ -21,6 +21,9 @@ pub enum ServiceError {
     SubscriptionNotFound(SubjectId),
     #[error("the reservation has ended otherwise: it is {}", state_name(*.0))]
     ReservationSettled(State),
+    /// Only what was charged can be given back.
+    #[error("the reservation is not committed: it is {}", state_name(*.0))]
+    ReservationNotCommitted(State),
     /// The id of what was used for another request.
     #[error("{0} was used before with another payload")]
     IdReused(&'static str),

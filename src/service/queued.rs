@@ -71,10 +71,13 @@ impl Service {
         if let Some(state) = queued.settlement.as_deref().and_then(settled_as) {
             return Err(ServiceError::ReservationSettled(state));
         }
-        match &queued.opening {
-            Some(_) => Err(StoreError::Unavailable { reason: Arc::from("the reservation is not in the store yet") }.into()),
-            None => Ok(()),
-        }
+        if queued.opening.is_some() { Err(not_stored()) } else { Ok(()) }
+    }
+
+    /// Refuses to build on a reservation of which anything is queued: what becomes of it is not known before the store has taken that.
+    pub(super) fn nothing_queued(&self, subject: &SubjectId, id: &ReservationId) -> Result<(), ServiceError> {
+        let queued = self.fallback.as_ref().map_or_else(Queued::default, |fallback| fallback.journal.about(subject, id));
+        if queued.opening.is_some() || queued.settlement.is_some() { Err(not_stored()) } else { Ok(()) }
     }
 
     /// Finds what is wrong with a settlement, as far as that can be told without the store.
@@ -138,6 +141,10 @@ impl Settled {
         let reservation = row.map(|row| Reservation { subject, row });
         Self { reservation, balances: Vec::new(), events: Vec::new(), replayed, queued: true }
     }
+}
+
+fn not_stored() -> ServiceError {
+    StoreError::Unavailable { reason: Arc::from("the reservation is not in the store yet, as it is known here") }.into()
 }
 
 /// How a reservation will have ended when what is queued has been carried out.

@@ -44,6 +44,7 @@ impl From<ServiceError> for Unreplayed {
             | ServiceError::GrantNotFound(_)
             | ServiceError::SubscriptionNotFound(_)
             | ServiceError::ReservationSettled(_)
+            | ServiceError::ReservationNotCommitted(_)
             | ServiceError::IdReused(_)
             | ServiceError::SubscriptionExists
             | ServiceError::CursorExpired { .. }

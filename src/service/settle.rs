@@ -139,6 +139,7 @@ impl Service {
                 valid: None,
                 dry_run: false,
                 document: None,
+                correction: None,
                 step: Some(Step {
                     id: command.id.clone(),
                     fingerprint: command.fingerprint,

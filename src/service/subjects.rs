@@ -52,6 +52,7 @@ impl Service {
                 dry_run: false,
                 document: Some(Arc::from(next)),
                 step: None,
+                correction: None,
             };
             match self.store.execute(transaction, Urgency::Settle).await? {
                 Answer::Done(done) => {
@@ -91,7 +92,7 @@ impl Service {
         documents.into_iter().map(|document| self.shown(document, false)).collect()
     }
 
-    fn shown(&self, document: Arc<Document>, replayed: bool) -> Result<Subject, ServiceError> {
+    pub(super) fn shown(&self, document: Arc<Document>, replayed: bool) -> Result<Subject, ServiceError> {
         let catalog = self.catalogs.current();
         let view = view(&catalog, Some(&document), self.clock.now())?;
         let standing = view.plan.as_ref().map(|active| Standing::of(active, view.now)).transpose()?.flatten();
@@ -99,7 +100,7 @@ impl Service {
     }
 }
 
-fn failed(error: AdministrationError, subject: &SubjectId) -> ServiceError {
+pub(super) fn failed(error: AdministrationError, subject: &SubjectId) -> ServiceError {
     match error {
         AdministrationError::Invalid(field) => field.into(),
         AdministrationError::SubjectNotFound => ServiceError::SubjectNotFound(subject.clone()),

@@ -47,6 +47,20 @@ impl Telemetry {
         });
     }
 
+    /// Tells what of a reservation has gone back, all its refunds together.
+    pub fn refunded(&self, subject: &SubjectId, row: &Row, is_replayed: bool) {
+        recording(|span| {
+            span.set_attributes(attributes::of_target(&row.detail.action, row.detail.last_attempt().target.as_ref()));
+            span.set_attributes([
+                attributes::text(attribute::SUBJECT, subject.as_str()),
+                attributes::text(attribute::RESERVATION, row.id.as_str()),
+                KeyValue::new(attribute::DECISION, "refunded"),
+                KeyValue::new(attribute::UNITS_REFUNDED, attributes::units(row.units_refunded())),
+                KeyValue::new(attribute::REPLAYED, is_replayed),
+            ]);
+        });
+    }
+
     /// Tells that a command waits in the journal.
     pub fn queued(&self) {
         recording(|span| span.set_attribute(KeyValue::new(attribute::DECISION, "queued")));

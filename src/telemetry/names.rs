@@ -46,6 +46,7 @@ pub mod attribute {
     pub const TIER: &str = "genquota.tier";
     pub const UNITS: &str = "genquota.units";
     pub const UNITS_OVERAGE: &str = "genquota.units.overage";
+    pub const UNITS_REFUNDED: &str = "genquota.units.refunded";
     pub const COST: &str = "genquota.cost";
     pub const COST_PLANNED: &str = "genquota.cost.planned";
     pub const COST_SHIFT: &str = "genquota.cost.shift";
@@ -62,7 +63,7 @@ pub mod attribute {
     pub const EVENT: &str = "genquota.event.sequence";
 
     /// All of them, in the order of the document.
-    pub const ALL: [&str; 34] = [
+    pub const ALL: [&str; 35] = [
         RPC_SYSTEM,
         RPC_METHOD,
         RPC_STATUS,
@@ -83,6 +84,7 @@ pub mod attribute {
         TIER,
         UNITS,
         UNITS_OVERAGE,
+        UNITS_REFUNDED,
         COST,
         COST_PLANNED,
         COST_SHIFT,
@@ -151,6 +153,7 @@ metrics! {
     OUTPUTS: Counter "genquota.outputs" ["{output}"] ATTEMPT_LABELS, "Outputs that were accepted.";
     UNITS: Counter "genquota.units" ["{unit}"] ATTEMPT_LABELS, "Units charged, of the meter of the action.";
     OVERAGE: Counter "genquota.overage" ["{unit}"] ATTEMPT_LABELS, "Units charged that no source could pay.";
+    REFUNDED: Counter "genquota.refunded" ["{unit}"] ATTEMPT_LABELS, "Units given back by refunds, by the attempt they were charged for.";
     COST: Counter "genquota.cost" [""] MONEY_LABELS, "What providers bill for attempts that ended, in the currency of the label.";
     COST_SHIFT_UP: Counter "genquota.cost_shift.up" [""] TARGET_LABELS, "Cost above that of the planned targets, where it was above.";
     COST_SHIFT_DOWN: Counter "genquota.cost_shift.down" [""] TARGET_LABELS, "Cost below that of the planned targets, where it was below.";

@@ -70,6 +70,7 @@ pub(super) fn row(state: State, ran: &str, planned: &str) -> Row {
         cost_reserved: Micros::ZERO,
         note: Box::from(""),
         unenforced: false,
+        refunds: Vec::new(),
     };
     Row {
         id: ReservationId::new("r-1").unwrap(),

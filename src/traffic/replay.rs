@@ -134,6 +134,7 @@ impl<'c> Replay<'c> {
             dry_run: false,
             document: Some(Arc::new(document)),
             step: None,
+            correction: None,
         };
         self.ledger.execute(time, &transaction, &mut self.changes);
     }

@@ -199,6 +199,7 @@ const fn kind_letter(kind: EventKind) -> char {
         EventKind::Released => 'l',
         EventKind::Expired => 'e',
         EventKind::Recorded => 'u',
+        EventKind::Refunded => 'b',
         EventKind::SubjectChanged => 's',
     }
 }

@@ -74,13 +74,40 @@ impl Contents {
 pub struct Spent(BTreeMap<(SubjectId, AccountKey), i64>);
 
 impl Spent {
-    pub fn note(&mut self, changes: &Changes) {
+    /// `before` is what there was before the changes.
+    pub fn note(&mut self, before: &Contents, changes: &Changes) {
         for event in &changes.events {
+            if event.kind == EventKind::Refunded {
+                self.refund(before, &event.subject, event.row.as_ref().expect("a refund is of a reservation"));
+                continue;
+            }
             let Some(row) = event.row.as_ref().filter(|row| matches!(row.state, State::Committed | State::Released)) else { continue };
             for leg in row.legs.iter().filter(|leg| !leg.used.is_zero()) {
                 *self.0.entry((event.subject.clone(), leg.account.clone())).or_default() += leg.used.get();
             }
         }
+    }
+
+    /// What went back is no longer spent. Beside what was corrected before, nothing falls below nothing.
+    fn refund(&mut self, before: &Contents, subject: &SubjectId, row: &Row) {
+        let earlier = &before.rows[&(subject.clone(), row.id.clone())];
+        for (was, is) in earlier.legs.iter().zip(&row.legs) {
+            if let Some(spent) = self.0.get_mut(&(subject.clone(), is.account.clone())) {
+                *spent = (*spent - was.used.get() + is.used.get()).max(0);
+            }
+        }
+    }
+
+    /// What an administrator corrected: by so much in all, whichever accounts it took.
+    pub fn correct(&mut self, before: &Contents, changes: &Changes, by: i64) {
+        let mut corrected = 0;
+        for (subject, key, account) in &changes.accounts {
+            let key = (subject.clone(), key.clone());
+            let difference = account.committed.get() - before.accounts.get(&key).copied().unwrap_or_default().committed.get();
+            *self.0.entry(key).or_default() += difference;
+            corrected += difference;
+        }
+        assert_eq!(corrected, by, "a correction is by what it says");
     }
 
     /// I1: what sources paid is what settlements used, no more and no less.
@@ -96,9 +123,10 @@ impl Spent {
 }
 
 /// Checks one step from `before` to `after`.
-pub fn check_step(before: &Contents, changes: &Changes, after: &Contents, position: (u64, Timestamp)) {
+/// `lowered` is by how much an administrator lowers what is committed.
+pub fn check_step(before: &Contents, changes: &Changes, after: &Contents, position: (u64, Timestamp), lowered: i64) {
     check_holds(after);
-    check_use_never_falls(before, after);
+    check_falls(before, changes, after, lowered);
     for ((subject, id), row) in &after.rows {
         if let Some(earlier) = before.rows.get(&(subject.clone(), id.clone())) {
             check_transition(earlier, row);
@@ -124,12 +152,18 @@ fn check_holds(contents: &Contents) {
     assert!(held.values().all(|amount| *amount == 0), "held of no account: {held:?}");
 }
 
-/// I4. A cap's account may go when its window is over; a source never.
-fn check_use_never_falls(before: &Contents, after: &Contents) {
+/// I4: what is committed falls by refunds, at most by what the receipt says was used, and by corrections alone. A cap's account may go when
+/// its window is over; a source never.
+fn check_falls(before: &Contents, changes: &Changes, after: &Contents, lowered: i64) {
     for (key, earlier) in &before.accounts {
         let later = after.accounts.get(key).copied().unwrap_or_default();
         let lapsed = earlier.lapses.is_some() && later.is_empty();
-        assert!(later.committed >= earlier.committed || lapsed, "{key:?} was used {} and now {}", earlier.committed, later.committed);
+        let used = |row: &Row| row.legs.iter().filter(|leg| leg.account == key.1).map(|leg| leg.used.get()).sum::<i64>();
+        let given = |row: &Arc<Row>| used(&before.rows[&(key.0.clone(), row.id.clone())]) - used(row);
+        let refunds = changes.events.iter().filter(|event| event.kind == EventKind::Refunded && event.subject == key.0);
+        let fell = earlier.committed.get() - later.committed.get();
+        let may_fall = refunds.filter_map(|event| event.row.as_ref()).map(given).sum::<i64>() + lowered;
+        assert!(fell <= may_fall || lapsed, "{key:?} was used {} and now {}", earlier.committed, later.committed);
     }
 }
 
@@ -141,12 +175,22 @@ fn check_transition(earlier: &Row, later: &Row) {
     let legal = match (earlier.state, later.state) {
         (State::Held, _) => true,
         (State::Expired, State::Committed) => later.late,
+        (State::Committed, State::Committed) => is_refunded(earlier, later),
         _ => false,
     };
     assert!(legal, "{:?} became {:?}", earlier.state, later.state);
     // One call may expire a hold and then commit it late.
     assert!(later.version == earlier.version + 1 || later.late && later.version == earlier.version + 2);
     assert!(later.deadline >= earlier.deadline && later.opened_by == earlier.opened_by && later.create_time == earlier.create_time);
+}
+
+/// A refund lowers what was used, and changes nothing about the end.
+fn is_refunded(earlier: &Row, later: &Row) -> bool {
+    let ends = |row: &Row| (row.settled_by, row.settle_time, row.late);
+    let mut legs = earlier.legs.iter().zip(&later.legs);
+    ends(earlier) == ends(later)
+        && earlier.legs.len() == later.legs.len()
+        && legs.all(|(was, is)| was.account == is.account && was.held == is.held && is.used <= was.used)
 }
 
 /// I11, I12, I15: numbers without gaps, times that never fall, one event for every change of a row or document.
@@ -163,6 +207,7 @@ fn check_events(changes: &Changes, position: (u64, Timestamp)) {
             | (EventKind::Recorded, Some(State::Released))
             | (EventKind::Released, Some(State::Released))
             | (EventKind::Expired, Some(State::Expired))
+            | (EventKind::Refunded, Some(State::Committed))
             | (EventKind::SubjectChanged, None) => {}
             other => panic!("an event that tells of something else: {other:?}"),
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use genquota::domain::ids::{ReservationId, SubjectId};
-use genquota::domain::ledger::{Answer, Changes, EventKind, Fingerprint, Ledger, Movement, Row, State, Transaction};
+use genquota::domain::ledger::{Answer, Changes, Correction, EventKind, Fingerprint, Ledger, Row, State, Transaction};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::{Contents, Spent, check_step};
@@ -47,7 +47,8 @@ impl Bank {
     }
 
     pub fn execute(&mut self, transaction: &Transaction) -> Answer {
-        let answer = self.audited(|ledger, now, changes| {
+        let correction = if transaction.dry_run { None } else { transaction.correction.as_ref() };
+        let answer = self.audited(correction, |ledger, now, changes| {
             let answer = ledger.execute(now, transaction, changes);
             let applied = matches!(answer, Answer::Done(_)) && !transaction.dry_run;
             // A hold whose time is over expires whatever is asked of it. Beside that a refusal and a dry run change nothing (I18, I19).
@@ -62,7 +63,7 @@ impl Bank {
 
     /// One bounded step.
     pub fn sweep(&mut self) -> bool {
-        self.audited(|ledger, now, changes| ledger.sweep(now, changes))
+        self.audited(None, |ledger, now, changes| ledger.sweep(now, changes))
     }
 
     /// Until nothing more is due. Then no hold is left whose time is over (I9).
@@ -74,7 +75,7 @@ impl Bank {
     }
 
     pub fn row(&mut self, subject: &SubjectId, id: &ReservationId) -> Option<Arc<Row>> {
-        self.audited(|ledger, now, changes| ledger.reservation(subject, id, now, changes))
+        self.audited(None, |ledger, now, changes| ledger.reservation(subject, id, now, changes))
     }
 
     /// Looks at a reservation and settles it, if there is something left to settle.
@@ -94,6 +95,22 @@ impl Bank {
         }
     }
 
+    /// Looks at a reservation and refunds of it, if it is committed and this very request was not made before.
+    pub fn refund(
+        &mut self,
+        subject: &SubjectId,
+        id: &ReservationId,
+        print: Fingerprint,
+        request: impl FnOnce(&Row) -> Transaction,
+    ) -> Said {
+        let Some(row) = self.row(subject, id) else { return Said::Unknown };
+        match row.state {
+            State::Committed if row.detail.refunds.iter().any(|refund| refund.fingerprint == print) => Said::Repeated(row),
+            State::Committed => Said::Answer(self.execute(&request(&row))),
+            _ => Said::Ended(row),
+        }
+    }
+
     /// I13: what a store kept gives an equal ledger, which also goes on alike.
     pub fn check_restored(&mut self) {
         let mut twin = self.books.restored(self.ledger.position(), self.retention);
@@ -106,15 +123,22 @@ impl Bank {
         assert_eq!(twin.position(), self.ledger.position());
     }
 
-    fn audited<T>(&mut self, call: impl FnOnce(&mut Ledger, Timestamp, &mut Changes) -> T) -> T {
+    fn audited<T>(&mut self, correction: Option<&Correction>, call: impl FnOnce(&mut Ledger, Timestamp, &mut Changes) -> T) -> T {
         let (before, position) = (self.books.clone(), self.ledger.position());
         let mut changes = Changes::default();
         let answer = call(&mut self.ledger, self.now, &mut changes);
         self.books.apply(&changes);
         let after = Contents::of(&self.ledger);
         assert_eq!(after, self.books, "the changes tell everything (I13)");
-        check_step(&before, &changes, &after, position);
-        self.spent.note(&changes);
+        let corrected = correction.filter(|_| !changes.accounts.is_empty()).map(|correction| match correction {
+            Correction::Raise(take) => take.units.get() + take.caps.iter().map(|cap| cap.amount.get()).sum::<i64>(),
+            Correction::Lower(share) => -share.amount.get(),
+        });
+        check_step(&before, &changes, &after, position, -corrected.unwrap_or(0).min(0));
+        self.spent.note(&before, &changes);
+        if let Some(by) = corrected {
+            self.spent.correct(&before, &changes, by);
+        }
         self.spent.check(&after);
         self.events.extend(changes.events.iter().map(|event| event.kind));
         assert_eq!(usize::try_from(self.ledger.position().0), Ok(self.events.len()));
@@ -123,19 +147,18 @@ impl Bank {
 
     /// What an answer says of accounts is what they are.
     fn check_accounts_told(&self, transaction: &Transaction, answer: &Answer) {
-        let Some(step) = &transaction.step else { return };
-        let Movement::Move { take, .. } = &step.movement else { return };
         let told = match answer {
             Answer::Done(done) => &done.accounts,
             Answer::Denied(denied) => &denied.accounts,
             _ => return,
         };
-        let keys = take.sources.iter().map(|source| &source.account).chain(take.caps.iter().map(|cap| &cap.account));
-        let keys: Vec<_> = keys.cloned().collect();
+        let keys = transaction.keys();
         let mut stored = self.ledger.accounts(&transaction.subject, &keys);
         if matches!(answer, Answer::Denied(_)) {
             // A resize that is denied was judged without what the reservation itself holds.
-            let row = self.books.rows.get(&(transaction.subject.clone(), step.id.clone())).filter(|row| row.state == State::Held);
+            let step = transaction.step.as_ref();
+            let row = step.and_then(|step| self.books.rows.get(&(transaction.subject.clone(), step.id.clone())));
+            let row = row.filter(|row| row.state == State::Held);
             for leg in row.iter().flat_map(|row| &row.legs) {
                 for (account, _) in stored.iter_mut().zip(&keys).filter(|(_, key)| **key == leg.account) {
                     account.reserved = account.reserved.checked_sub(leg.held).expect("held");

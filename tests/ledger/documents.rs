@@ -16,7 +16,7 @@ fn document(name: &str) -> Arc<Document> {
 
 fn change(name: &str, judged_by: Option<u64>) -> Transaction {
     let document = Some(document(name));
-    Transaction { subject: subject(name), judged_by, valid: None, dry_run: false, document, step: None }
+    Transaction { subject: subject(name), judged_by, valid: None, dry_run: false, document, step: None, correction: None }
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub struct Entry {
     pub deadline: Timestamp,
     pub held: Parts,
     pub used: Parts,
+    refunded_by: Vec<Fingerprint>,
     opened_by: Fingerprint,
     settled_by: Option<Fingerprint>,
     settled: Timestamp,
@@ -59,6 +60,8 @@ pub struct Entry {
 pub struct Model {
     pub entries: Vec<Entry>,
     pub versions: BTreeMap<&'static str, u64>,
+    /// What was corrected by hand, by subject and account.
+    corrected: BTreeMap<(&'static str, &'static str), i64>,
     /// Now, which is never before the last change.
     time: Timestamp,
     changed: Timestamp,
@@ -67,7 +70,14 @@ pub struct Model {
 
 impl Model {
     pub fn new(retention: SignedDuration) -> Self {
-        Self { entries: Vec::new(), versions: BTreeMap::new(), time: Timestamp::MIN, changed: Timestamp::MIN, retention }
+        Self {
+            entries: Vec::new(),
+            versions: BTreeMap::new(),
+            corrected: BTreeMap::new(),
+            time: Timestamp::MIN,
+            changed: Timestamp::MIN,
+            retention,
+        }
     }
 
     pub fn at(&mut self, now: Timestamp) {
@@ -83,7 +93,9 @@ impl Model {
     pub fn balance(&self, who: &str, name: &str) -> (i64, i64) {
         let own = || self.entries.iter().filter(|entry| entry.who == who);
         let part = |parts: &Parts| parts.get(name).copied().unwrap_or_default();
-        (own().filter(|entry| entry.state == State::Held).map(|entry| part(&entry.held)).sum(), own().map(|entry| part(&entry.used)).sum())
+        let corrected: i64 = self.corrected.iter().filter(|((whose, of), _)| (*whose, *of) == (who, name)).map(|(_, by)| by).sum();
+        let held = own().filter(|entry| entry.state == State::Held).map(|entry| part(&entry.held)).sum();
+        (held, own().map(|entry| part(&entry.used)).sum::<i64>() + corrected)
     }
 
     pub fn find(&self, who: &str, id: u8) -> Option<&Entry> {
@@ -121,6 +133,7 @@ impl Model {
                 deadline: if state == State::Held { self.time + ttl } else { self.time },
                 held,
                 used,
+                refunded_by: Vec::new(),
                 opened_by: print,
                 settled_by: (state != State::Held).then_some(print),
                 settled: self.time,
@@ -181,6 +194,53 @@ impl Model {
         self.entries[index] = entry;
         self.change_made();
         told
+    }
+
+    /// Gives back so much of each account, as far as the entry used it. What was corrected before is not given back below nothing.
+    pub fn refund(&mut self, (who, id): (&'static str, u8), print: Fingerprint, shares: &[(&'static str, i64)]) -> String {
+        let Some(index) = self.look(who, id) else { return "unknown".to_owned() };
+        let entry = &mut self.entries[index];
+        if entry.state != State::Committed {
+            return format!("not committed: {}", word(entry.state));
+        }
+        if entry.refunded_by.contains(&print) {
+            return "repeated: committed".to_owned();
+        }
+        entry.refunded_by.push(print);
+        entry.version += 1;
+        for (name, amount) in shares {
+            if let Some(used) = self.entries[index].used.get_mut(name) {
+                *used -= (*amount).min(*used);
+            }
+            let missing = -self.balance(who, name).1.min(0);
+            *self.corrected.entry((who, *name)).or_default() += missing;
+        }
+        self.change_made();
+        "done".to_owned()
+    }
+
+    /// Books more by hand.
+    pub fn raise(&mut self, who: &'static str, want: &Want) -> String {
+        match self.judge(who, want) {
+            Ok((parts, _, told)) => {
+                for (name, amount) in parts {
+                    *self.corrected.entry((who, name)).or_default() += amount;
+                }
+                self.change_made();
+                told
+            }
+            Err(told) => told,
+        }
+    }
+
+    /// Takes off by hand.
+    pub fn lower(&mut self, who: &'static str, name: &'static str, amount: i64) -> String {
+        if self.balance(who, name).1 < amount {
+            return "denied: short".to_owned();
+        }
+        *self.corrected.entry((who, name)).or_default() -= amount;
+        self.change_made();
+        "done".to_owned()
     }
 
     pub fn sweep(&mut self) {

@@ -1,11 +1,11 @@
-//! All 720 orders of six operations on one hold, twice over: by callers who look first, and by callers who all saw the fresh hold.
+//! All 5,040 orders of seven operations on one hold, twice over: by callers who look first, and by callers who all saw the fresh hold.
 //!
 //! The oracle is a table of what may follow on what (I5). Each order is then sent once more: a repeat must find what it did.
 
 use genquota::domain::ledger::{Row, State, Transaction};
 
 use crate::bank::{Bank, Said};
-use crate::requests::{commit, extend, fingerprint, minutes, release, reservation, reserve, source, subject, take};
+use crate::requests::{commit, extend, fingerprint, minutes, refund, release, reservation, reserve, share, source, subject, take};
 use crate::statement::told;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,7 @@ enum Act {
     OtherCommit,
     Release,
     Extend,
+    Refund,
     Expire,
 }
 
@@ -25,11 +26,13 @@ enum Fate {
     Held,
     Expired,
     Ended(Act),
+    /// Committed, and some of it refunded.
+    Refunded(Act),
 }
 
-use Act::{Commit, Expire, Extend, OtherCommit, Release, Reserve};
+use Act::{Commit, Expire, Extend, OtherCommit, Refund, Release, Reserve};
 
-const ACTS: [Act; 6] = [Reserve, Commit, OtherCommit, Release, Extend, Expire];
+const ACTS: [Act; 7] = [Reserve, Commit, OtherCommit, Release, Extend, Refund, Expire];
 
 /// The legal transitions: what an act makes of a hold, and what is said.
 fn legal(fate: Fate, act: Act) -> (Fate, &'static str) {
@@ -42,13 +45,19 @@ fn legal(fate: Fate, act: Act) -> (Fate, &'static str) {
         // From here on nothing moves any more.
         (fate, Expire) => (fate, ""),
         (Fate::Absent, _) => (fate, "unknown"),
+        (Fate::Ended(by @ (Commit | OtherCommit)), Refund) => (Fate::Refunded(by), "done"),
+        (Fate::Refunded(_), Refund) => (fate, "repeated: committed"),
+        (Fate::Held, Refund) => (fate, "not committed: held"),
+        (Fate::Expired, Refund) => (fate, "not committed: expired"),
+        (Fate::Ended(_), Refund) => (fate, "not committed: released"),
         (Fate::Held, Reserve) => (fate, "replayed: held"),
         (Fate::Expired, Reserve) => (fate, "replayed: expired"),
         (Fate::Expired, Release | Extend) => (fate, "ended: expired"),
         (Fate::Ended(by), Reserve) => (fate, if by == Release { "replayed: released" } else { "replayed: committed" }),
         (Fate::Ended(Release), Release) => (fate, "repeated: released"),
         (Fate::Ended(Release), _) => (fate, "ended: released"),
-        (Fate::Ended(by), act) => (fate, if by == act { "repeated: committed" } else { "ended: committed" }),
+        (Fate::Refunded(_), Reserve) => (fate, "replayed: committed"),
+        (Fate::Ended(by) | Fate::Refunded(by), act) => (fate, if by == act { "repeated: committed" } else { "ended: committed" }),
     }
 }
 
@@ -58,6 +67,8 @@ fn balance(fate: Fate) -> (i64, i64) {
         Fate::Held => (5, 0),
         Fate::Ended(Commit) => (0, 7),
         Fate::Ended(OtherCommit) => (0, 3),
+        Fate::Refunded(Commit) => (0, 5),
+        Fate::Refunded(OtherCommit) => (0, 1),
         _ => (0, 0),
     }
 }
@@ -71,6 +82,7 @@ fn request(act: Act, row: &Row) -> Transaction {
         OtherCommit => commit(&who, row, print, today(3)),
         Release => release(&who, row, print, Vec::new()),
         Extend => extend(&who, row, print, minutes(30)),
+        Refund => refund(&who, row, print, vec![share("a", 2)]),
         Expire => panic!("time asks nobody"),
     }
 }
@@ -98,7 +110,7 @@ fn check(bank: &Bank, fate: Fate, order: &[Act]) {
         Fate::Held => Some(State::Held),
         Fate::Expired => Some(State::Expired),
         Fate::Ended(Release) => Some(State::Released),
-        Fate::Ended(_) => Some(State::Committed),
+        Fate::Ended(_) | Fate::Refunded(_) => Some(State::Committed),
     };
     assert_eq!(state, expected, "{order:?}");
 }
@@ -116,9 +128,9 @@ fn orders(acts: &[Act]) -> Vec<Vec<Act>> {
 }
 
 #[test]
-fn every_order_of_six_operations_reaches_a_legal_end_and_a_repeat_moves_nothing_illegal() {
+fn every_order_of_seven_operations_reaches_a_legal_end_and_a_repeat_moves_nothing_illegal() {
     let (row, all) = (fresh(), orders(&ACTS));
-    assert_eq!(all.len(), 720);
+    assert_eq!(all.len(), 5040);
     for order in all {
         let (mut bank, mut fate, mut moves) = (Bank::open(), Fate::Absent, 0);
         for act in order.iter().chain(&order) {
@@ -135,11 +147,13 @@ fn every_order_of_six_operations_reaches_a_legal_end_and_a_repeat_moves_nothing_
                 Commit | OtherCommit => settle(State::Committed),
                 Release => settle(State::Released),
                 Extend => settle(State::Held),
+                Refund => bank.refund(&subject("one"), &row.id, print, |row| request(Refund, row)),
             };
             let said = match said {
                 _ if *act == Expire => String::new(),
                 Said::Answer(answer) => told(&answer),
                 Said::Repeated(row) => format!("repeated: {:?}", row.state).to_lowercase(),
+                Said::Ended(row) if *act == Refund => format!("not committed: {:?}", row.state).to_lowercase(),
                 Said::Ended(row) => format!("ended: {:?}", row.state).to_lowercase(),
                 Said::Unknown => "unknown".to_owned(),
             };
@@ -155,7 +169,9 @@ fn every_order_of_six_operations_reaches_a_legal_end_and_a_repeat_moves_nothing_
 #[test]
 fn of_callers_who_all_saw_the_fresh_hold_exactly_one_gets_its_way() {
     let row = fresh();
-    for order in orders(&ACTS) {
+    // Who sees a hold asks for no refund.
+    let acts: Vec<Act> = ACTS.into_iter().filter(|act| *act != Refund).collect();
+    for order in orders(&acts) {
         let (mut bank, mut fate, mut version) = (Bank::open(), Fate::Absent, 0);
         for act in &order {
             if *act == Expire {

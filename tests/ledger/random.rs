@@ -13,7 +13,8 @@ use proptest::test_runner::FileFailurePersistence;
 use crate::bank::{Bank, Said};
 use crate::model::{Ceiling, Model, Payer, Want};
 use crate::requests::{
-    account, commit, extend, fingerprint, micros, minutes, name_of, record, release, reservation, reserve, resize, start, subject,
+    account, commit, extend, fingerprint, lower, micros, minutes, name_of, raise, record, refund, release, reservation, reserve, resize,
+    share, start, subject,
 };
 use crate::statement::told;
 
@@ -53,6 +54,20 @@ enum Op {
         key: Key,
         ttl: i64,
     },
+    Refund {
+        key: Key,
+        /// Of some accounts, each once.
+        shares: Vec<(&'static str, i64)>,
+    },
+    Raise {
+        who: &'static str,
+        size: Size,
+    },
+    Lower {
+        who: &'static str,
+        name: &'static str,
+        amount: i64,
+    },
     Document {
         who: &'static str,
         stale: bool,
@@ -90,6 +105,11 @@ fn sizes() -> impl Strategy<Value = Size> {
     })
 }
 
+fn shares() -> impl Strategy<Value = Vec<(&'static str, i64)>> {
+    prop::sample::subsequence(ACCOUNTS.to_vec(), 0..4)
+        .prop_flat_map(|names| names.into_iter().map(|name| (Just(name), 0_i64..9)).collect::<Vec<_>>())
+}
+
 fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (keys(), sizes(), 1_i64..60, prop::bool::weighted(0.1)).prop_map(|(key, size, ttl, dry)| Op::Reserve { key, size, ttl, dry }),
@@ -98,6 +118,10 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => (keys(), 0_i64..9).prop_map(|(key, cost)| Op::Release { key, cost }),
         2 => (keys(), sizes(), 0_i64..9, 1_i64..60).prop_map(|(key, size, cost, ttl)| Op::Resize { key, size, cost, ttl }),
         2 => (keys(), 1_i64..60).prop_map(|(key, ttl)| Op::Extend { key, ttl }),
+        3 => (keys(), shares()).prop_map(|(key, shares)| Op::Refund { key, shares }),
+        1 => (prop::sample::select(&SUBJECTS[..]), sizes()).prop_map(|(who, size)| Op::Raise { who, size }),
+        1 => (prop::sample::select(&SUBJECTS[..]), prop::sample::select(&ACCOUNTS[..]), 1_i64..9)
+            .prop_map(|(who, name, amount)| Op::Lower { who, name, amount }),
         1 => (prop::sample::select(&SUBJECTS[..]), any::<bool>()).prop_map(|(who, stale)| Op::Document { who, stale }),
         3 => prop_oneof![9 => 1_i64..30, 1 => Just(25 * 60)].prop_map(Op::Wait),
         1 => (1_i64..600).prop_map(Op::Back),
@@ -196,6 +220,20 @@ impl Both {
                 let said = self.settle(*key, print, State::Held, |row| extend(&subject(key.0), row, print, minutes(*ttl)));
                 (said, self.model.change(*key, print, None, State::Held, minutes(*ttl)))
             }
+            Op::Refund { key, shares } => {
+                let given = || shares.iter().map(|(name, amount)| share(name, *amount)).collect();
+                let said = self.refund(*key, print, |row| refund(&subject(key.0), row, print, given()));
+                (said, self.model.refund(*key, print, shares))
+            }
+            Op::Raise { who, size } => {
+                let want = size.settled();
+                let said = told(&self.bank.execute(&raise(&subject(who), translated(&want))));
+                (said, self.model.raise(who, &want))
+            }
+            Op::Lower { who, name, amount } => {
+                let said = told(&self.bank.execute(&lower(&subject(who), name, *amount)));
+                (said, self.model.lower(who, name, *amount))
+            }
             Op::Document { who, stale } => self.document(who, *stale),
             Op::Sweep => {
                 self.bank.sweep_all();
@@ -217,6 +255,7 @@ impl Both {
             dry_run: false,
             document: Some(document.into()),
             step: None,
+            correction: None,
         });
         if !stale {
             version += 1;
@@ -237,6 +276,19 @@ impl Both {
             }
             Said::Repeated(row) => format!("repeated: {:?}", row.state).to_lowercase(),
             Said::Ended(row) => format!("ended: {:?}", row.state).to_lowercase(),
+            Said::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    fn refund(&mut self, key: Key, print: Fingerprint, request: impl Fn(&Row) -> Transaction) -> String {
+        let mut sent = None;
+        match self.bank.refund(&subject(key.0), &id(key), print, |row| sent.insert(request(row)).clone()) {
+            Said::Answer(answer) => {
+                self.check_repeat(&sent.expect("an answer is to a request"), &answer);
+                told(&answer)
+            }
+            Said::Repeated(row) => format!("repeated: {:?}", row.state).to_lowercase(),
+            Said::Ended(row) => format!("not committed: {:?}", row.state).to_lowercase(),
             Said::Unknown => "unknown".to_owned(),
         }
     }

@@ -7,11 +7,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use genquota::domain::amount::Micros;
-use genquota::domain::ids::{ActionId, AllowanceId, CapId, CatalogVersion, GenerationId, GrantId, MeterId, ReservationId, SubjectId};
-use genquota::domain::ledger::{
-    AccountKey, AccountKind, CapLeg, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take, Transaction,
+use genquota::domain::ids::{
+    ActionId, AllowanceId, CapId, CatalogVersion, GenerationId, GrantId, MeterId, RequestId, ReservationId, SubjectId,
 };
-use genquota::domain::reservation::{Detail, Labels};
+use genquota::domain::ledger::{
+    AccountKey, AccountKind, CapLeg, Correction, EventKind, Expected, Fingerprint, Movement, Next, Refunding, Row, Share, Side, Source,
+    State, Step, Take, Transaction,
+};
+use genquota::domain::reservation::{Detail, Labels, Refund};
 use genquota::domain::work::Work;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -96,6 +99,7 @@ pub fn detail() -> Arc<Detail> {
         cost_reserved: Micros::ZERO,
         note: "".into(),
         unenforced: false,
+        refunds: Vec::new(),
     })
 }
 
@@ -138,6 +142,44 @@ pub fn resize(who: &SubjectId, row: &Row, print: Fingerprint, take: Take, ttl: S
     step(who, Step { id: row.id.clone(), fingerprint: print, expected: Expected::Version(row.version), movement, next })
 }
 
+/// Gives back what a committed reservation used.
+pub fn refund(who: &SubjectId, row: &Row, print: Fingerprint, shares: Vec<Share>) -> Transaction {
+    let paying = shares.iter().filter(|share| share.account.kind().pays());
+    let request = RequestId::new(&format!("{:x}", u128::from_be_bytes(print.0))).expect("an id");
+    let units = Micros::new(paying.map(|share| share.amount.get()).sum()).expect("an amount in range");
+    let mut detail = (*row.detail).clone();
+    detail.refunds.push(Refund { request, fingerprint: print, units, overage: Micros::ZERO, time: start(), note: "".into() });
+    let movement = Movement::Refund(Refunding { watched: shares.iter().map(|share| share.account.clone()).collect(), shares });
+    let next = Next { state: row.state, ttl: None, detail: Arc::new(detail), event: EventKind::Refunded };
+    step(who, Step { id: row.id.clone(), fingerprint: print, expected: Expected::Version(row.version), movement, next })
+}
+
+pub fn share(name: &str, amount: i64) -> Share {
+    Share { account: account(name), amount: micros(amount) }
+}
+
+/// Books more, beside any reservation.
+pub fn raise(who: &SubjectId, take: Take) -> Transaction {
+    correct(who, Correction::Raise(Take { overage: Some(account("over")), ..take }))
+}
+
+/// Takes off what is committed.
+pub fn lower(who: &SubjectId, name: &str, amount: i64) -> Transaction {
+    correct(who, Correction::Lower(share(name, amount)))
+}
+
+fn correct(who: &SubjectId, correction: Correction) -> Transaction {
+    Transaction {
+        subject: who.clone(),
+        judged_by: None,
+        valid: None,
+        dry_run: false,
+        document: None,
+        step: None,
+        correction: Some(correction),
+    }
+}
+
 fn settle(who: &SubjectId, row: &Row, print: Fingerprint, take: Take, state: State, event: EventKind) -> Transaction {
     let movement = Movement::Move { take, into: Side::Committed };
     let next = Next { state, ttl: None, detail: row.detail.clone(), event };
@@ -159,5 +201,5 @@ fn own_sources(row: &Row, today: &[Source]) -> Vec<Source> {
 }
 
 fn step(who: &SubjectId, step: Step) -> Transaction {
-    Transaction { subject: who.clone(), judged_by: None, valid: None, dry_run: false, document: None, step: Some(step) }
+    Transaction { subject: who.clone(), judged_by: None, valid: None, dry_run: false, document: None, step: Some(step), correction: None }
 }

@@ -5,6 +5,7 @@
 //! commit r1 7                   -> done            | a 0+7
 //! commit r1 7                   -> repeated: committed                  the same line is the same request
 //! ```
+//! Refunds: `refund r1 a=3 cap=1` gives back so much of each. Corrections: `raise 5 from a:10`, `lower a=3`.
 //! Sources: `a:10` a limit, `a:*` none, `a:10<=3` at most 3, `feb:10+jan:10!4` raised by up to 4 that jan's 10 left.
 //! Caps: `cap:100=3` enforced, `cap:100~3` told, `cap:*=3` settled, `cap:*+3` of an attempt that is over; `@90m` lapses then. A line without `->` is not checked.
 
@@ -16,8 +17,8 @@ use genquota::domain::ledger::{AccountKind, Answer, CapLeg, Carry, Expected, Mov
 use jiff::SignedDuration;
 
 use crate::bank::{Bank, Said};
-use crate::requests::{account, commit, extend, fingerprint, micros, minutes, name_of, record, release, reservation, reserve};
-use crate::requests::{resize, start, subject};
+use crate::requests::{account, commit, extend, fingerprint, lower, micros, minutes, name_of, raise, record, refund, release};
+use crate::requests::{reservation, reserve, resize, share, start, subject};
 
 /// Plays a statement and compares every line. In the end the books must restore to an equal ledger.
 pub fn statement(text: &str) -> Bank {
@@ -63,6 +64,15 @@ impl Teller {
             ["earlier", span] => self.bank.now -= duration(span),
             ["sweep"] => return if self.bank.sweep() { "more is due".to_owned() } else { "done".to_owned() },
             ["show", id] => return self.bank.row(&self.who, &reservation(id)).map_or("unknown".to_owned(), |row| written(&row)),
+            ["raise", rest @ ..] => {
+                let take = self.options(rest).take;
+                return told(&self.bank.execute(&raise(&self.who, take)));
+            }
+            ["lower", share] => {
+                let (name, taken) = share.split_once('=').expect("an account and an amount");
+                return told(&self.bank.execute(&lower(&self.who, name, amount(taken).get())));
+            }
+            ["refund", id, shares @ ..] => return self.refund(&reservation(id), shares, &words.join(" ")),
             [act, id, rest @ ..] => return self.request(act, &reservation(id), rest, &words.join(" ")),
             _ => panic!("no such request: {words:?}"),
         }
@@ -104,6 +114,18 @@ impl Teller {
             }
         };
         told(&self.bank.execute(&options.on(opening)))
+    }
+
+    fn refund(&mut self, id: &ReservationId, shares: &[&str], whole: &str) -> String {
+        let shares = shares.iter().map(|share| share.split_once('=').expect("an account and an amount"));
+        let shares = shares.map(|(name, given)| share(name, amount(given).get())).collect();
+        let (who, print) = (self.who.clone(), fingerprint(whole));
+        match self.bank.refund(&who, id, print, |row| refund(&who, row, print, shares)) {
+            Said::Answer(answer) => told(&answer),
+            Said::Repeated(row) => format!("repeated: {}", state(&row)),
+            Said::Ended(row) => format!("not committed: {}", state(&row)),
+            Said::Unknown => "unknown".to_owned(),
+        }
     }
 
     fn options(&mut self, words: &[&str]) -> Options {

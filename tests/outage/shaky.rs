@@ -213,8 +213,8 @@ impl State {
         let mut changes = Changes::default();
         let answer = step(&mut self.ledger, &mut changes);
         self.contents.apply(&changes);
-        self.spent.note(&changes);
-        check_step(&before, &changes, &self.contents, position);
+        self.spent.note(&before, &changes);
+        check_step(&before, &changes, &self.contents, position, 0);
         self.spent.check(&self.contents);
         self.events.extend(changes.events);
         answer

@@ -129,6 +129,36 @@ impl Caller {
         self.quota().extend(request).await.unwrap().into_inner().reservation.unwrap()
     }
 
+    pub async fn refund(&self, id: &str, request_id: &str, units: Option<&str>) -> Result<v1::RefundResponse, Status> {
+        let request = v1::RefundRequest {
+            subject: self.subject.clone(),
+            reservation_id: id.to_owned(),
+            units: units.map(str::to_owned),
+            request_id: request_id.to_owned(),
+            ..v1::RefundRequest::default()
+        };
+        Ok(self.quota().refund(request).await?.into_inner())
+    }
+
+    /// A refund that must go through.
+    pub async fn refunded(&self, id: &str, request_id: &str, units: Option<&str>) -> v1::Reservation {
+        let answer = self.refund(id, request_id, units).await.unwrap();
+        assert!(!answer.replayed, "{answer:?}");
+        answer.reservation.unwrap()
+    }
+
+    /// Corrects an account, under a request id.
+    pub async fn adjust(&self, request_id: &str, account: v1::Account, units: &str) -> Result<v1::AdjustUsageResponse, Status> {
+        let request = v1::AdjustUsageRequest {
+            subject: self.subject.clone(),
+            account: Some(account),
+            units: units.to_owned(),
+            request_id: request_id.to_owned(),
+            ..v1::AdjustUsageRequest::default()
+        };
+        Ok(self.admin().adjust_usage(request).await?.into_inner())
+    }
+
     pub async fn summary(&self, with: impl FnOnce(&mut v1::SummarizeCostsRequest)) -> Result<Vec<v1::CostRow>, Status> {
         let mut request = v1::SummarizeCostsRequest::default();
         with(&mut request);

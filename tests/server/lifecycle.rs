@@ -6,6 +6,7 @@ mod partial;
 mod quotes;
 mod rates;
 mod records;
+mod refunds;
 mod replays;
 mod settlements;
 

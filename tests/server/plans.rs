@@ -1,5 +1,6 @@
 //! Periods and plans (chapter 3).
 
+mod adjustments;
 mod allowances;
 mod burning;
 mod features;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use genquota::domain::amount::Micros;
 use genquota::domain::ids::CatalogVersion;
-use genquota::domain::ledger::{Account, Answer, CapLeg, Denied, Source, State, Take};
-use genquota::store::{Store, StoreError, Urgency};
+use genquota::domain::ledger::{Account, Answer, CapLeg, Correction, Denied, EventKind, Share, Source, State, Take};
+use genquota::domain::summary::hour_of;
+use genquota::store::{CostsOf, Store, StoreError, Urgency};
 use jiff::SignedDuration;
 
 use crate::Bench;
 use crate::fixtures::{
-    RETENTION, TTL, allowance, cap, commit, describe, done, micros, overage, release, reservation, reserve, row, start, subject, take,
+    RETENTION, TTL, allowance, cap, commit, correct, describe, done, micros, overage, refund, release, reservation, reserve, row, start,
+    subject, take,
 };
 
 async fn reserved(store: &dyn Store, units: i64) -> Answer {
@@ -304,4 +306,69 @@ pub async fn a_caller_that_goes_away_does_not_undo_its_call(bench: Bench) {
     let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(call);
     assert_eq!(account(store).await, (4, 0));
+}
+
+pub async fn a_refund_gives_back_what_was_committed_and_leaves_its_end_alone(bench: Bench) {
+    let store = &*bench.store;
+    reserved(store, 4).await;
+    let used = row(store.execute(commit("s", "r", 1, Take { overage: Some(overage()), ..take(12, 10) }), Urgency::Settle).await.unwrap());
+    bench.clock.advance(SignedDuration::from_hours(2));
+    let shares = vec![(overage(), 2), (allowance(), 3)];
+    let given = done(store.execute(refund("s", &used, "first", shares, vec![allowance()]), Urgency::Settle).await.unwrap());
+    assert_eq!(given.accounts, [Account { committed: micros(7), ..Account::default() }]);
+    let left = given.row.unwrap();
+    assert_eq!((left.units_used(), left.units_charged(), left.units_refunded()), (micros(7), micros(12), micros(5)));
+    assert_eq!((left.state, left.version, left.settled_version()), (State::Committed, 3, 2));
+    assert_eq!((left.settled_by, left.settle_time), (used.settled_by, used.settle_time));
+    let accounts = store.accounts(&subject("s"), vec![allowance(), overage()]).await.unwrap();
+    assert_eq!(accounts.iter().map(|account| (account.reserved.get(), account.committed.get())).collect::<Vec<_>>(), [(0, 7), (0, 0)]);
+    let stored = store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap();
+    assert_eq!(stored.as_ref(), Some(&left));
+    assert_eq!(bench.seen.lock().unwrap().last().map(|event| (event.kind, event.row.clone())), Some((EventKind::Refunded, stored)));
+
+    // Judged by what was there before it: nothing moves.
+    let late = store.execute(refund("s", &used, "other", vec![(allowance(), 3)], Vec::new()), Urgency::Settle).await.unwrap();
+    assert_eq!(late, Answer::StaleReservation(Some(left)));
+    assert_eq!(account(store).await, (0, 7));
+}
+
+pub async fn a_refund_takes_its_units_off_the_sums_of_the_hour_it_is_made_in(bench: Bench) {
+    let store = &*bench.store;
+    reserved(store, 4).await;
+    let used = row(store.execute(commit("s", "r", 1, take(4, 10)), Urgency::Settle).await.unwrap());
+    bench.clock.advance(SignedDuration::from_hours(2));
+    done(store.execute(refund("s", &used, "first", vec![(allowance(), 3)], Vec::new()), Urgency::Settle).await.unwrap());
+    for of in [CostsOf::Everybody, CostsOf::Subject(subject("s"))] {
+        let sums = store.costs(hour_of(start()) + 1..hour_of(start()) + 3, of).await.unwrap();
+        assert_eq!(sums.iter().map(|sum| (sum.tally.attempts, sum.tally.units)).collect::<Vec<_>>(), [(0, -3)]);
+    }
+}
+
+pub async fn a_refund_keeps_no_reservation_longer_than_it_was_to_be_kept(bench: Bench) {
+    let store = &*bench.store;
+    reserved(store, 4).await;
+    let used = row(store.execute(commit("s", "r", 1, take(4, 10)), Urgency::Settle).await.unwrap());
+    bench.clock.advance(RETENTION - SignedDuration::from_mins(1));
+    done(store.execute(refund("s", &used, "first", vec![(allowance(), 3)], Vec::new()), Urgency::Settle).await.unwrap());
+    bench.clock.advance(SignedDuration::from_mins(1));
+    (bench.sweep)().await;
+    assert_eq!(store.reservation(&subject("s"), &reservation("r"), Urgency::Read).await.unwrap(), None);
+    assert_eq!(account(store).await, (0, 1));
+}
+
+pub async fn a_correction_moves_an_account_in_the_step_that_changes_the_document(bench: Bench) {
+    let store = &*bench.store;
+    let raise = Correction::Raise(Take { overage: Some(overage()), ..take(12, 10) });
+    let raised = done(store.execute(correct("s", 0, raise.clone()), Urgency::Settle).await.unwrap());
+    assert_eq!((raised.document.unwrap().version, raised.row, raised.sequence), (1, None, 1));
+    assert_eq!(raised.accounts, [Account { committed: micros(10), ..Account::default() }]);
+    assert_eq!(store.execute(correct("s", 0, raise), Urgency::Settle).await.unwrap(), Answer::StaleDocument);
+
+    let lower = |amount| Correction::Lower(Share { account: allowance(), amount: micros(amount) });
+    let short = store.execute(correct("s", 1, lower(11)), Urgency::Settle).await.unwrap();
+    let accounts = vec![Account { committed: micros(10), ..Account::default() }];
+    assert_eq!(short, Answer::Denied(Denied { short: true, caps_reached: Vec::new(), accounts, now: start() }));
+    let lowered = done(store.execute(correct("s", 1, lower(4)), Urgency::Settle).await.unwrap());
+    assert_eq!((lowered.accounts, account(store).await), (vec![Account { committed: micros(6), ..Account::default() }], (0, 6)));
+    assert_eq!(store.document(&subject("s")).await.unwrap().unwrap().version, 2);
 }

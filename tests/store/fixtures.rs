@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use genquota::domain::amount::Micros;
-use genquota::domain::ids::{ActionId, AllowanceId, CapId, CatalogVersion, GenerationId, MeterId, ReservationId, SubjectId};
+use genquota::domain::ids::{ActionId, AllowanceId, CapId, CatalogVersion, GenerationId, MeterId, RequestId, ReservationId, SubjectId};
 use genquota::domain::ledger::{
-    AccountKey, AccountKind, Answer, CapLeg, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, Side, Source, State, Step, Take,
-    Transaction,
+    AccountKey, AccountKind, Answer, CapLeg, Correction, Done, EventKind, Expected, Fingerprint, Movement, Next, Refunding, Row, Share,
+    Side, Source, State, Step, Take, Transaction,
 };
 use genquota::domain::price_book::CostBasis;
-use genquota::domain::reservation::{Attempt, AttemptReason, Detail, Labels};
+use genquota::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Refund};
 use genquota::domain::subject::Document;
 use genquota::domain::work::{Item, Work};
 use genquota::store::embedded::Options;
@@ -103,6 +103,7 @@ pub fn detail(now: Timestamp) -> Arc<Detail> {
         cost_reserved: Micros::ZERO,
         note: "".into(),
         unenforced: false,
+        refunds: Vec::new(),
     })
 }
 
@@ -115,6 +116,7 @@ fn transaction(of: &str, id: &str, payload: u8, expected: Expected, movement: Mo
         valid: None,
         dry_run: false,
         document: None,
+        correction: None,
         step: Some(Step { id: reservation(id), fingerprint: fingerprint(payload), expected, movement, next }),
     }
 }
@@ -148,7 +150,34 @@ pub fn describe(of: &str, judged_by: u64) -> Transaction {
         dry_run: false,
         document: Some(Arc::new(document)),
         step: None,
+        correction: None,
     }
+}
+
+/// Gives so much back to each account, of a reservation as it was last seen.
+pub fn refund(of: &str, row: &Row, request: &str, shares: Vec<(AccountKey, i64)>, watched: Vec<AccountKey>) -> Transaction {
+    let shares: Vec<Share> = shares.into_iter().map(|(account, amount)| Share { account, amount: micros(amount) }).collect();
+    let sum = |of: fn(AccountKind) -> bool| micros(shares.iter().filter(|s| of(s.account.kind())).map(|s| s.amount.get()).sum());
+    let mut detail = (*row.detail).clone();
+    detail.refunds.push(Refund {
+        request: RequestId::new(request).unwrap(),
+        fingerprint: fingerprint(5),
+        units: sum(AccountKind::pays),
+        overage: sum(|kind| kind == AccountKind::Overage),
+        time: start(),
+        note: "why".into(),
+    });
+    let movement = Movement::Refund(Refunding { shares, watched });
+    let mut refund = transaction(of, row.id.as_str(), 5, Expected::Version(row.version), movement, row.state, EventKind::Refunded);
+    if let Some(step) = &mut refund.step {
+        step.next.detail = Arc::new(detail);
+    }
+    refund
+}
+
+/// A correction that stands on version `judged_by` of the document.
+pub fn correct(of: &str, judged_by: u64, correction: Correction) -> Transaction {
+    Transaction { correction: Some(correction), ..describe(of, judged_by) }
 }
 
 #[track_caller]

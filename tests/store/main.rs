@@ -161,6 +161,10 @@ on_every_store! {
     contract::concurrent_holds_on_one_allowance_are_granted_exactly_as_far_as_it_goes
     contract::a_closed_store_answers_that_it_is_closing
     contract::a_caller_that_goes_away_does_not_undo_its_call
+    contract::a_refund_gives_back_what_was_committed_and_leaves_its_end_alone
+    contract::a_refund_takes_its_units_off_the_sums_of_the_hour_it_is_made_in
+    contract::a_refund_keeps_no_reservation_longer_than_it_was_to_be_kept
+    contract::a_correction_moves_an_account_in_the_step_that_changes_the_document
     events::each_change_leaves_one_event_in_the_order_of_its_subject
     events::events_are_read_page_by_page_from_any_place
     events::a_reader_from_the_end_finds_what_comes_and_nothing_else

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use genquota::clock::{Clock, ManualClock};
-use genquota::domain::event::CostEvent;
-use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, ReservationId, SubjectId, Target, TierId, UserId};
+use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, RequestId, ReservationId, SubjectId, Target, TierId, UserId};
 use genquota::domain::ledger::{
-    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, EventKind, Expected, Ledger, Movement, Next, Row, Side, Source, State, Step,
-    Take, Transaction,
+    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, Correction, EventKind, Expected, Fingerprint, Ledger, Movement, Next,
+    Refunding, Row, Share, Side, Source, State, Step, Take, Transaction,
 };
-use genquota::domain::reservation::{Detail, Outcome};
+use genquota::domain::reservation::{Detail, Outcome, Refund};
 use genquota::domain::subject::Document;
 use genquota::domain::summary::{CostSum, Tally};
 use genquota::store::redis::{Options, RedisStore, Time};
@@ -96,10 +95,13 @@ impl Twins {
         let version = document.as_ref().map_or(0, |document| document.version);
         let now = self.clock.now();
         let row = self.ledger.reservation(&subject, &id, now, &mut self.changes);
-        let writes = self.random.u32(..12) == 0;
+        let writes = self.random.u32(..8) == 0;
         let written = writes.then(|| Arc::new(Document::new(subject.clone(), fingerprint(9), now, TimeZone::UTC)));
+        let step = (!writes || self.random.bool()).then(|| self.reservation_step(number, id, row.as_deref()));
+        let corrects = step.is_none() && self.random.bool();
         Transaction {
             subject: subject.clone(),
+            correction: corrects.then(|| self.correction()),
             judged_by: match self.random.u32(..10) {
                 0 => Some(version + 1),
                 1..4 => None,
@@ -111,7 +113,7 @@ impl Twins {
                 _ => Some((now - SignedDuration::from_secs(9), now + SignedDuration::from_secs(3600))),
             },
             dry_run: self.random.u32(..12) == 0,
-            step: (!writes || self.random.bool()).then(|| self.reservation_step(number, id, row.as_deref())),
+            step,
             document: written,
         }
     }
@@ -125,6 +127,11 @@ impl Twins {
             None if self.random.u32(..10) == 0 => Expected::Version(1),
             None => Expected::Absent,
         };
+        if let Some(row) = row.filter(|row| row.state == State::Committed)
+            && self.random.bool()
+        {
+            return self.refund(row, print, expected);
+        }
         let held = row.is_some_and(|row| row.state == State::Held);
         let (state, event, into) = match self.random.u32(..12) {
             10.. => (State::Held, EventKind::Retried, Side::Reserved),
@@ -138,6 +145,38 @@ impl Twins {
         let ttl = (state == State::Held).then(|| SignedDuration::from_secs(self.random.i64(1..900)));
         let detail = self.detail(state, event);
         Step { id, fingerprint: print, expected, movement, next: Next { state, ttl, detail, event } }
+    }
+
+    /// Some of what the legs used and more, and of accounts that the row never saw.
+    fn refund(&mut self, row: &Row, print: Fingerprint, expected: Expected) -> Step {
+        let others = ["a", "b"].map(|name| AccountKey::grant(&GrantId::new(name).unwrap()));
+        let named: Vec<_> = row.legs.iter().map(|leg| leg.account.clone()).chain(others).filter(|_| self.random.bool()).collect();
+        let shares = named.iter().map(|account| Share { account: account.clone(), amount: micros(self.random.i64(0..20)) }).collect();
+        let watched = (0..self.random.usize(..3)).filter_map(|_| named.first().cloned()).collect();
+        let mut detail = (*self.detail(row.state, EventKind::Refunded)).clone();
+        detail.refunds.push(Refund {
+            request: RequestId::new("refund").unwrap(),
+            fingerprint: print,
+            units: micros(self.random.i64(1..50)),
+            overage: micros(0),
+            time: self.clock.now(),
+            note: "why".into(),
+        });
+        let movement = Movement::Refund(Refunding { shares, watched });
+        let next = Next { state: row.state, ttl: None, detail: Arc::new(detail), event: EventKind::Refunded };
+        Step { id: row.id.clone(), fingerprint: print, expected, movement, next }
+    }
+
+    fn correction(&mut self) -> Correction {
+        if self.random.bool() {
+            return Correction::Raise(self.take(None));
+        }
+        let account = match self.random.u32(..4) {
+            0 => overage(),
+            1 => self.cap().account,
+            _ => AccountKey::grant(&GrantId::new(self.pick(&["a", "b"])).unwrap()),
+        };
+        Correction::Lower(Share { account, amount: micros(self.random.i64(0..20)) })
     }
 
     fn take(&mut self, row: Option<&Row>) -> Take {
@@ -261,6 +300,7 @@ impl Twins {
                     EventKind::Released => 'l',
                     EventKind::Expired => 'e',
                     EventKind::Recorded => 'u',
+                    EventKind::Refunded => 'b',
                     EventKind::SubjectChanged => 's',
                 };
                 let id = event.row.as_ref().map_or("-", |row| row.id.as_str());
@@ -277,7 +317,7 @@ impl Twins {
     /// The sums of each hour, of everybody and of each subject, are those of the events; and the index names who has some.
     async fn compare_sums(&self) {
         let mut expected = BTreeMap::<(i64, String), Tally>::new();
-        for sum in self.changes.events.iter().filter_map(CostEvent::of).flat_map(|event| CostSum::of_event(&event)) {
+        for sum in self.changes.events.iter().flat_map(CostSum::of) {
             let known = expected.entry((sum.hour, sum.key.to_string())).or_default();
             *known = known.checked_add(sum.tally).unwrap();
         }
@@ -308,11 +348,16 @@ async fn run(kind: Kind) {
         number += twins.step(number).await;
     }
     for event in &twins.changes.events {
-        *answers.entry(if event.kind == EventKind::Expired { "expired" } else { "done" }).or_default() += 1;
+        let name = match event.kind {
+            EventKind::Expired => "expired",
+            EventKind::Refunded => "refunded",
+            _ => "done",
+        };
+        *answers.entry(name).or_default() += 1;
     }
     twins.compare_all().await;
     // A run that hardly changes anything would prove nothing.
-    assert!(answers["done"] > OPERATIONS / 8 && answers["expired"] > 50, "{answers:?}");
+    assert!(answers["done"] > OPERATIONS / 8 && answers["expired"] > 50 && answers["refunded"] > 50, "{answers:?}");
 }
 
 #[tokio::test]

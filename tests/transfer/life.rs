@@ -1,16 +1,16 @@
-//! A day and a half of a ledger, the same on every store that lives it: holds that are committed, released, expired, committed late and still
-//! held, under caps and with overage, of subjects with and without documents.
+//! A day and a half of a ledger, the same on every store that lives it: holds that are committed, refunded, released, expired, committed late
+//! and still held, under caps and with overage, of subjects with and without documents.
 
 use std::sync::Arc;
 
 use genquota::clock::ManualClock;
 use genquota::domain::ids::{ModelId, ProviderId, ReservationId, Target, TierId};
-use genquota::domain::ledger::{Answer, Expected, Take, Transaction};
+use genquota::domain::ledger::{Answer, Correction, Expected, Take, Transaction};
 use genquota::domain::reservation::{Detail, Outcome};
 use genquota::store::{Store, Urgency};
 use jiff::SignedDuration;
 
-use crate::fixtures::{cap, commit, describe, detail, micros, overage, release, reserve, start, subject, take};
+use crate::fixtures::{allowance, cap, commit, correct, describe, detail, micros, overage, refund, release, reserve, start, subject, take};
 use crate::shelf::Live;
 
 const ROUNDS: usize = 6;
@@ -46,7 +46,9 @@ pub async fn live(store: &Live, clock: &ManualClock, subjects: usize) {
 async fn one(store: &dyn Store, number: usize, round: usize) {
     let (name, id) = (name(number), format!("r{round}"));
     if number.is_multiple_of(3) {
-        done(store, describe(&name, round as u64)).await;
+        let raise = Correction::Raise(Take { overage: Some(overage()), ..take(3, 1_000_000) });
+        let change = if round.is_multiple_of(2) { describe(&name, round as u64) } else { correct(&name, round as u64, raise) };
+        done(store, change).await;
     }
     let mut asked = take(50 + i64::try_from(number).unwrap(), 1_000_000);
     if number.is_multiple_of(2) {
@@ -55,7 +57,11 @@ async fn one(store: &dyn Store, number: usize, round: usize) {
     done(store, with_cost(reserve(&name, &id, asked), number, round)).await;
     let used = Take { overage: Some(overage()), ..take(70, 1_000_000) };
     match (number + round) % 5 {
-        0 => done(store, with_cost(commit(&name, &id, 1, used), number, round)).await,
+        0 => {
+            done(store, with_cost(commit(&name, &id, 1, used), number, round)).await;
+            let row = store.reservation(&subject(&name), &ReservationId::new(&id).unwrap(), Urgency::Settle).await.unwrap();
+            done(store, refund(&name, &row.unwrap(), "refund", vec![(allowance(), 7)], Vec::new())).await;
+        }
         1 => done(store, with_cost(release(&name, &id, 1), number, round)).await,
         // What was held the round before has expired.
         4 if round > 0 => {

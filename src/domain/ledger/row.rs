@@ -51,7 +51,7 @@ pub struct Leg {
     pub account: AccountKey,
     /// What was set aside here. In force while the reservation is held; afterwards a memory.
     pub held: Micros,
-    /// What was used here: by the settlement, and before it by attempts that were billed and closed.
+    /// What was used here: by the settlement, and before it by attempts that were billed and closed. What was refunded is no longer used.
     pub used: Micros,
 }
 
@@ -61,20 +61,40 @@ impl Row {
         self.sum(|leg| if leg.account.kind().pays() { leg.held } else { Micros::ZERO })
     }
 
-    /// Units charged, overage included.
+    /// Units charged and not refunded, overage included.
     pub fn units_used(&self) -> Micros {
         self.sum(|leg| if leg.account.kind().pays() { leg.used } else { Micros::ZERO })
     }
 
-    /// Units charged that no source could pay.
+    /// Units charged, overage included, whatever was refunded since.
+    pub fn units_charged(&self) -> Micros {
+        total([self.units_used(), self.units_refunded()])
+    }
+
+    /// Units charged that no source could pay, whatever was refunded since.
     pub fn units_overage(&self) -> Micros {
-        self.sum(|leg| if leg.account.kind() == AccountKind::Overage { leg.used } else { Micros::ZERO })
+        let left = self.sum(|leg| if leg.account.kind() == AccountKind::Overage { leg.used } else { Micros::ZERO });
+        total(self.detail.refunds.iter().map(|refund| refund.overage).chain([left]))
+    }
+
+    /// Units given back by refunds.
+    pub fn units_refunded(&self) -> Micros {
+        total(self.detail.refunds.iter().map(|refund| refund.units))
+    }
+
+    /// The version in which it ended: each refund raises it by one.
+    pub fn settled_version(&self) -> u64 {
+        self.version.saturating_sub(u64::try_from(self.detail.refunds.len()).unwrap_or(u64::MAX))
     }
 
     fn sum(&self, of: impl Fn(&Leg) -> Micros) -> Micros {
-        let total: i64 = self.legs.iter().map(|leg| of(leg).get()).sum();
-        Micros::new(total).unwrap_or(Micros::MAX)
+        total(self.legs.iter().map(of))
     }
+}
+
+/// The sum, which stops at the largest amount.
+fn total(amounts: impl IntoIterator<Item = Micros>) -> Micros {
+    Micros::new(amounts.into_iter().map(Micros::get).sum()).unwrap_or(Micros::MAX)
 }
 
 /// One change of the ledger, written in the same atomic step (C8).
@@ -102,5 +122,7 @@ pub enum EventKind {
     Released,
     Expired,
     Recorded,
+    /// Units of a settled reservation went back to the accounts that paid.
+    Refunded,
     SubjectChanged,
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::account::{Account, AccountKey};
 use super::row::{Event, EventKind, Leg, Row, State};
 use super::take::{Working, receipt};
-use super::transaction::{Answer, Done, Expected, Movement, Step, Transaction};
+use super::transaction::{Answer, Correction, Done, Expected, Movement, Side, Step, Take, Transaction};
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::subject::Document;
 
@@ -178,25 +178,34 @@ impl Ledger {
             sequence: self.sequence,
             now,
         };
-        let Some(step) = &transaction.step else {
-            return Ok(Decided { accounts: accounts.changed, row: None, done });
-        };
-        let legs = match &step.movement {
-            Movement::Keep => row.map_or_else(Vec::new, |row| row.legs.clone()),
-            Movement::Move { take, into } => {
-                if let Some(row) = row.filter(|row| row.state == State::Held) {
-                    accounts.give_back(row);
-                }
-                let taken = accounts.take(take, *into, now)?;
+        let mut taken = |accounts: &mut Working<'_>, take: &Take, into: Side| {
+            accounts.take(take, into, now).map(|taken| {
                 done.caps_warned = taken.caps_warned;
-                let read_after = |key| if transaction.dry_run { accounts.stored(key) } else { accounts.get(key) };
-                done.accounts = take.keys().map(read_after).collect();
-                receipt(row, taken.legs, *into)?
-            }
+                taken.legs
+            })
         };
-        let row = Arc::new(Row { sequence: self.sequence + 1, ..next_row(row, step, legs, now) });
-        done.row = Some(row.clone());
-        Ok(Decided { row: Some(row), accounts: accounts.changed, done })
+        let next = match (&transaction.step, &transaction.correction) {
+            (Some(step), _) => {
+                let legs = match &step.movement {
+                    Movement::Keep => row.map_or_else(Vec::new, |row| row.legs.clone()),
+                    Movement::Move { take, into } => {
+                        if let Some(row) = row.filter(|row| row.state == State::Held) {
+                            accounts.give_back(row);
+                        }
+                        receipt(row, taken(&mut accounts, take, *into)?, *into)?
+                    }
+                    Movement::Refund(refunding) => row.map_or_else(Vec::new, |row| accounts.refund(row, &refunding.shares)),
+                };
+                Some(Arc::new(Row { sequence: self.sequence + 1, ..next_row(row, step, legs, now) }))
+            }
+            (None, Some(Correction::Raise(take))) => taken(&mut accounts, take, Side::Committed).map(|_| None)?,
+            (None, Some(Correction::Lower(share))) => accounts.lower(share, now).map(|()| None)?,
+            (None, None) => None,
+        };
+        let read_after = |key| if transaction.dry_run { accounts.stored(key) } else { accounts.get(key) };
+        done.accounts = transaction.told().map(read_after).collect();
+        done.row = next.clone();
+        Ok(Decided { row: next, accounts: accounts.changed, done })
     }
 
     fn carry_out(
@@ -365,6 +374,8 @@ fn expected_row<'s>(subject: Option<&'s Subject>, step: &Step) -> Result<Option<
 
 fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> Row {
     let ended = step.next.state != State::Held;
+    // A refund changes nothing about the end.
+    let settled = row.filter(|_| matches!(step.movement, Movement::Refund(_)));
     let deadline = row.map_or(now, |row| row.deadline);
     Row {
         id: step.id.clone(),
@@ -372,10 +383,10 @@ fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> R
         sequence: row.map_or(0, |row| row.sequence),
         state: step.next.state,
         opened_by: row.map_or(step.fingerprint, |row| row.opened_by),
-        settled_by: ended.then_some(step.fingerprint),
+        settled_by: settled.map_or(ended.then_some(step.fingerprint), |row| row.settled_by),
         create_time: row.map_or(now, |row| row.create_time),
         deadline: step.next.ttl.map_or(deadline, |ttl| deadline.max(now.checked_add(ttl).unwrap_or(Timestamp::MAX))),
-        settle_time: ended.then_some(now),
+        settle_time: settled.map_or(ended.then_some(now), |row| row.settle_time),
         legs,
         late: step.next.state == State::Committed && row.is_some_and(|row| row.late || row.state == State::Expired),
         detail: step.next.detail.clone(),

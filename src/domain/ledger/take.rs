@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::account::{Account, AccountKey};
 use super::row::{Leg, Row};
-use super::transaction::{Answer, CapLeg, Denied, Side, Take};
+use super::transaction::{Answer, CapLeg, Denied, Share, Side, Take};
 use crate::domain::amount::Micros;
 
 /// What a take came to.
@@ -52,6 +52,29 @@ impl<'a> Working<'a> {
             let reserved = account.reserved.checked_sub(leg.held).expect("an account holds what its held reservations set aside (I2)");
             self.put(&leg.account, Account { reserved, ..account });
         }
+    }
+
+    /// Gives back what a reservation used, as far as its receipt goes, and tells what is left of that.
+    pub fn refund(&mut self, row: &Row, shares: &[Share]) -> Vec<Leg> {
+        let mut legs = row.legs.clone();
+        for Share { account: key, amount } in shares {
+            let Some(leg) = legs.iter_mut().find(|leg| leg.account == *key) else { continue };
+            let amount = leg.used.min(*amount);
+            leg.used = leg.used.less(amount);
+            let account = self.get(key);
+            self.put(key, Account { committed: account.committed.less(amount), ..account });
+        }
+        legs
+    }
+
+    /// Takes off what was committed, or says that there is less.
+    pub fn lower(&mut self, share: &Share, now: Timestamp) -> Result<(), Answer> {
+        let account = self.get(&share.account);
+        match account.committed.checked_sub(share.amount) {
+            Some(committed) => self.put(&share.account, Account { committed, ..account }),
+            None => return Err(Answer::Denied(Denied { short: true, caps_reached: Vec::new(), accounts: vec![account], now })),
+        }
+        Ok(())
     }
 
     fn add(&mut self, key: &AccountKey, amount: Micros, into: Side, lapses: Option<Timestamp>) -> Result<(), Answer> {

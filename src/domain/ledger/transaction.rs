@@ -24,6 +24,8 @@ pub struct Transaction {
     /// Takes the place of the subject's document.
     pub document: Option<Arc<Document>>,
     pub step: Option<Step>,
+    /// What an administrator corrects. It belongs to no reservation, so there is no step beside it.
+    pub correction: Option<Correction>,
 }
 
 /// What happens to one reservation.
@@ -50,6 +52,34 @@ pub enum Movement {
     Keep,
     /// Gives back all that the reservation holds, then takes.
     Move { take: Take, into: Side },
+    /// Gives back what the reservation has used (L9). How it ended, and when, stays.
+    Refund(Refunding),
+}
+
+/// Used amounts that go back to the accounts that paid them. The receipt is the limit: of an account that used less, less goes back. An
+/// account never has less than nothing committed: what an administrator took off before is not given again, and the window of a cap that is
+/// over is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refunding {
+    pub shares: Vec<Share>,
+    /// Accounts that the answer tells of.
+    pub watched: Vec<AccountKey>,
+}
+
+/// A part of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub account: AccountKey,
+    pub amount: Micros,
+}
+
+/// A change of what is committed, beside any reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Correction {
+    /// A take into *committed*.
+    Raise(Take),
+    /// Takes off what was committed. Denied as short where there is less.
+    Lower(Share),
 }
 
 /// Which side of an account a take adds to.
@@ -140,7 +170,7 @@ pub struct Denied {
     /// Indexes of the enforced caps that would be exceeded.
     pub caps_reached: Vec<usize>,
     /// The accounts as the take found them, what the reservation itself held already given back: one for each source, then one for each
-    /// cap.
+    /// cap. Of what was to be lowered, its account.
     pub accounts: Vec<Account>,
     /// The store's time of the answer.
     pub now: Timestamp,
@@ -151,7 +181,8 @@ pub struct Done {
     /// The reservation after the change, if the transaction had a step; in a dry run, as it would be.
     pub row: Option<Arc<Row>>,
     pub document: Option<Arc<Document>>,
-    /// The accounts after the change (as they are, in a dry run): one for each source, then one for each cap.
+    /// The accounts after the change (as they are, in a dry run): one for each source, then one for each cap; of a refund those that are
+    /// watched, of what was lowered its account.
     pub accounts: Vec<Account>,
     /// Indexes of caps that are exceeded without being enforced.
     pub caps_warned: Vec<usize>,
@@ -163,10 +194,17 @@ pub struct Done {
 impl Transaction {
     /// The accounts an answer tells of, in its order.
     pub fn keys(&self) -> Vec<AccountKey> {
-        match self.step.as_ref().map(|step| &step.movement) {
-            Some(Movement::Move { take, .. }) => take.keys().cloned().collect(),
-            Some(Movement::Keep) | None => Vec::new(),
-        }
+        self.told().cloned().collect()
+    }
+
+    pub(super) fn told(&self) -> impl Iterator<Item = &AccountKey> {
+        let (take, others): (_, &[AccountKey]) = match (self.step.as_ref().map(|step| &step.movement), &self.correction) {
+            (Some(Movement::Move { take, .. }), _) | (None, Some(Correction::Raise(take))) => (Some(take), &[]),
+            (Some(Movement::Refund(refunding)), _) => (None, &refunding.watched),
+            (None, Some(Correction::Lower(share))) => (None, std::slice::from_ref(&share.account)),
+            (Some(Movement::Keep), _) | (None, None) => (None, &[]),
+        };
+        take.into_iter().flat_map(Take::keys).chain(others)
     }
 }
 

@@ -72,10 +72,7 @@ pub(super) fn set_override(reader: &mut Reader, request: &v1::SetOverrideRequest
 pub(super) fn grant(reader: &mut Reader, request: &v1::GrantCreditsRequest) -> Option<NewGrant> {
     let id = reader.id("grant_id", &request.grant_id, GrantId::new);
     let meter = reader.id("meter", &request.meter, MeterId::new);
-    let units = match reader.amount("units", &request.units) {
-        Some(units) if units.is_zero() => reader.problem("units", "must be more than zero"),
-        units => units,
-    };
+    let units = reader.positive_amount("units", &request.units);
     let kind = match v1::GrantKind::try_from(request.kind) {
         Ok(v1::GrantKind::Unspecified | v1::GrantKind::Manual) => Some(GrantKind::Manual),
         Ok(v1::GrantKind::Promotional) => Some(GrantKind::Promotional),

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::domain::event::CostEvent;
 use crate::domain::ledger::Event;
 use crate::domain::summary::{CostSum, Tally, TallyKey, hour_of};
 use crate::store::record::{self, RecordError};
@@ -46,7 +45,7 @@ impl Sums {
     /// What changes of the ledger add.
     pub(super) fn of<'e>(events: impl Iterator<Item = &'e Event>) -> Self {
         let mut sums = Self::default();
-        for sum in events.filter_map(CostEvent::of).flat_map(|event| CostSum::of_event(&event)) {
+        for sum in events.flat_map(CostSum::of) {
             sums.add(&sum);
         }
         sums

@@ -178,6 +178,7 @@ pub(super) fn event(record: wire::Event) -> Result<Event, RecordError> {
         wire::EventKind::Released => EventKind::Released,
         wire::EventKind::Expired => EventKind::Expired,
         wire::EventKind::Recorded => EventKind::Recorded,
+        wire::EventKind::Refunded => EventKind::Refunded,
         wire::EventKind::SubjectChanged => EventKind::SubjectChanged,
     };
     Ok(Event {
@@ -199,6 +200,7 @@ fn kind_out(kind: EventKind) -> wire::EventKind {
         EventKind::Released => wire::EventKind::Released,
         EventKind::Expired => wire::EventKind::Expired,
         EventKind::Recorded => wire::EventKind::Recorded,
+        EventKind::Refunded => wire::EventKind::Refunded,
         EventKind::SubjectChanged => wire::EventKind::SubjectChanged,
     }
 }

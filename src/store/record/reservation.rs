@@ -11,12 +11,12 @@ use super::scalar::{
 use super::{RecordError, wire};
 use crate::domain::amount::Micros;
 use crate::domain::ids::{
-    ActionId, AttributeId, CatalogVersion, GenerationId, MeasureId, MeterId, ModelId, PlanId, ProviderId, ReservationId, Target, TierId,
-    UserId,
+    ActionId, AttributeId, CatalogVersion, GenerationId, MeasureId, MeterId, ModelId, PlanId, ProviderId, RequestId, ReservationId, Target,
+    TierId, UserId,
 };
 use crate::domain::ledger::{AccountKey, Leg, Row, State};
 use crate::domain::price_book::CostBasis;
-use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome};
+use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome, Refund};
 use crate::domain::work::{Item, Work};
 
 pub(super) fn row_out(row: &Row) -> wire::ReservationRow {
@@ -84,6 +84,7 @@ pub(super) fn detail_out(detail: &Detail) -> wire::Detail {
         cost_reserved: detail.cost_reserved.get(),
         note: detail.note.to_string(),
         unenforced: detail.unenforced,
+        refunds: detail.refunds.iter().map(refund_out).collect(),
     }
 }
 
@@ -109,6 +110,29 @@ pub(super) fn detail(record: wire::Detail) -> Result<Detail, RecordError> {
         cost_reserved: micros("detail.cost_reserved", record.cost_reserved)?,
         note: record.note.into_boxed_str(),
         unenforced: record.unenforced,
+        refunds: record.refunds.into_iter().map(refund).collect::<Result<_, _>>()?,
+    })
+}
+
+fn refund_out(refund: &Refund) -> wire::Refund {
+    wire::Refund {
+        request: refund.request.as_str().to_owned(),
+        fingerprint: fingerprint_out(refund.fingerprint),
+        units: refund.units.get(),
+        overage: refund.overage.get(),
+        time: Some(time_out(refund.time)),
+        note: refund.note.to_string(),
+    }
+}
+
+fn refund(record: wire::Refund) -> Result<Refund, RecordError> {
+    Ok(Refund {
+        request: id("refunds.request", &record.request, RequestId::new)?,
+        fingerprint: fingerprint("refunds.fingerprint", &record.fingerprint)?,
+        units: micros("refunds.units", record.units)?,
+        overage: micros("refunds.overage", record.overage)?,
+        time: time("refunds.time", record.time)?,
+        note: record.note.into_boxed_str(),
     })
 }
 

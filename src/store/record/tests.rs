@@ -19,7 +19,7 @@ use crate::domain::ledger::{AccountKey, AccountKind, EventKind, Fingerprint, Leg
 use crate::domain::overrides::{Limit, Overrides};
 use crate::domain::period::Cadence;
 use crate::domain::price_book::CostBasis;
-use crate::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Outcome};
+use crate::domain::reservation::{Attempt, AttemptReason, Detail, Labels, Outcome, Refund};
 use crate::domain::settlement::{Billing, Ending};
 use crate::domain::subject::{Change, Grant, GrantKind};
 use crate::domain::subscription::{Occupancy, Subscription};
@@ -114,17 +114,26 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn refund()(
+        (request, fingerprint, units, overage, time, note) in
+            (id(RequestId::new), fingerprint(), micros(), micros(), time(), text()),
+    ) -> Refund {
+        Refund { request, fingerprint, units, overage, time, note }
+    }
+}
+
+prop_compose! {
     fn detail()(
         (user, generation, action, meter) in
             (option::of(id(UserId::new)), id(GenerationId::new), id(ActionId::new), option::of(id(MeterId::new))),
         (plan, catalog, judged_at, planned_target) in
             (option::of(id(PlanId::new)), id(CatalogVersion::new), time(), option::of(target())),
         (work, attempts, labels, fallbacks) in (work(), vec(attempt(), 1..3), labels(), vec(target(), 0..3)),
-        (currency, cost_reserved, note, unenforced) in (text(), micros(), text(), any::<bool>()),
+        (currency, cost_reserved, note, unenforced, refunds) in (text(), micros(), text(), any::<bool>(), vec(refund(), 0..3)),
     ) -> Detail {
         Detail {
             user, generation, action, meter, plan, catalog, judged_at, planned_target, fallbacks, work, attempts, labels, currency, cost_reserved, note,
-            unenforced,
+            unenforced, refunds,
         }
     }
 }
@@ -220,7 +229,7 @@ prop_compose! {
         (sequence, time, subject) in (any::<u64>(), time(), id(SubjectId::new)),
         kind in select(vec![
             EventKind::Reserved, EventKind::Retried, EventKind::Extended, EventKind::Committed, EventKind::Released, EventKind::Expired,
-            EventKind::Recorded, EventKind::SubjectChanged,
+            EventKind::Recorded, EventKind::Refunded, EventKind::SubjectChanged,
         ]),
         (row, document) in (option::of(row()), option::of(document())),
     ) -> Event {

@@ -158,8 +158,8 @@ pub(super) fn tally_out(tally: &Tally) -> wire::Tally {
 
 pub(super) fn tally(record: wire::Tally) -> Result<Tally, RecordError> {
     let wire::Tally { generations, attempts, accepted, outputs, units, cost, cost_shift } = record;
-    if units < 0 || cost < 0 {
-        return Err(RecordError::new("tally", format!("is below zero: {units} units, {cost} cost")));
+    if cost < 0 {
+        return Err(RecordError::new("tally", format!("has a cost below zero: {cost}")));
     }
     Ok(Tally { generations, attempts, accepted, outputs, units, cost, cost_shift })
 }

@@ -103,7 +103,7 @@ impl Reply {
             ("M", _) => Ok(Answer::StaleDocument),
             ("Z", _) => Ok(Answer::StalePeriod { now: self.time(1)? }),
             ("F", _) => Ok(Answer::AccountFull(AccountKey::parse(self.text(1)?).ok_or_else(|| self.wrong())?)),
-            ("N", Some(_)) => Ok(Answer::Denied(Denied {
+            ("N", _) => Ok(Answer::Denied(Denied {
                 short: self.text(2)? == "1",
                 caps_reached: indexes(self.text(3)?)?,
                 accounts: accounts(self.text(4)?)?,

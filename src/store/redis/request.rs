@@ -12,9 +12,11 @@ use super::sweeper::Sweeper;
 use crate::domain::amount::Micros;
 use crate::domain::event::expired_attempt;
 use crate::domain::ids::{SubjectId, UserId};
-use crate::domain::ledger::{CapLeg, EventKind, Expected, Movement, Next, Side, Source, State, Step, Take, Transaction};
+use crate::domain::ledger::{
+    CapLeg, Correction, EventKind, Expected, Movement, Refunding, Share, Side, Source, State, Step, Take, Transaction,
+};
 use crate::domain::reservation::{Attempt, Detail};
-use crate::domain::summary::{Tally, closing, dimensions};
+use crate::domain::summary::{Tally, added, dimensions};
 use crate::store::feed::Place;
 use crate::store::record;
 
@@ -111,22 +113,24 @@ impl Operation {
         let bytes = or_nothing(document.as_ref().map(Vec::len));
         let mut head = format!("{} {} {judged_by} {from} {before} {bytes} ", transaction.subject, u8::from(transaction.dry_run));
         let mut tail = Vec::new();
-        match &transaction.step {
-            None => head.push_str("-\n"),
-            Some(step) => {
+        let lapse = |take: &Take| take.caps.iter().any(|cap| cap.lapses.is_some());
+        match (&transaction.step, &transaction.correction) {
+            (None, None) => head.push_str("-\n"),
+            (None, Some(correction)) => {
+                needs.lapses = matches!(correction, Correction::Raise(take) if lapse(take));
+                write_correction(&mut head, correction);
+            }
+            (Some(step), _) => {
                 let detail = record::encode_detail(&step.next.detail);
-                let closed = closing(step.next.event, &step.next.detail).map(|attempt| tally_text(&step.next.detail, attempt));
-                let closed = closed.unwrap_or_default();
-                let expiry = expiry_tally(&step.next);
-                write_step(&mut head, step, (closed.len(), expiry.len(), detail.len()));
-                (needs.costs, needs.spent) = (!closed.is_empty(), !closed.is_empty());
-                tail.extend(closed.into_bytes());
+                let sums = added(step.next.event, &step.next.detail);
+                let sums = sums.map(|(attempt, tally)| tally_text(&step.next.detail, attempt, &tally)).unwrap_or_default();
+                let expiry = expiry_text(step.next.state, &step.next.detail);
+                write_step(&mut head, step, (sums.len(), expiry.len(), detail.len()));
+                (needs.costs, needs.spent) = (!sums.is_empty(), !sums.is_empty());
+                tail.extend(sums.into_bytes());
                 tail.extend(expiry.into_bytes());
                 tail.extend(detail);
-                needs.lapses = match &step.movement {
-                    Movement::Keep => false,
-                    Movement::Move { take, .. } => take.caps.iter().any(|cap| cap.lapses.is_some()),
-                };
+                needs.lapses = matches!(&step.movement, Movement::Move { take, .. } if lapse(take));
             }
         }
         let mut rest = head.into_bytes();
@@ -228,11 +232,12 @@ pub(super) enum Due {
     Sums,
 }
 
-fn write_step(out: &mut String, step: &Step, (closed_bytes, expiry_bytes, detail_bytes): (usize, usize, usize)) {
+fn write_step(out: &mut String, step: &Step, (sums_bytes, expiry_bytes, detail_bytes): (usize, usize, usize)) {
     let kind = match &step.movement {
         Movement::Keep => 'K',
         Movement::Move { into: Side::Reserved, .. } => 'R',
         Movement::Move { into: Side::Committed, .. } => 'C',
+        Movement::Refund(_) => 'B',
     };
     let expected = match step.expected {
         Expected::Absent => "A".to_owned(),
@@ -242,12 +247,31 @@ fn write_step(out: &mut String, step: &Step, (closed_bytes, expiry_bytes, detail
     let fingerprint = fingerprint_text(step.fingerprint);
     let (state, event) = (state_letter(step.next.state), event_letter(step.next.event));
     let written =
-        writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {closed_bytes} {expiry_bytes} {detail_bytes}", step.id)
+        writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {sums_bytes} {expiry_bytes} {detail_bytes}", step.id)
             .and_then(|()| match &step.movement {
                 Movement::Keep => Ok(()),
                 Movement::Move { take, .. } => write_take(out, take),
+                Movement::Refund(refunding) => write_refunding(out, refunding),
             });
     written.expect("writing to a string cannot fail");
+}
+
+fn write_correction(out: &mut String, correction: &Correction) {
+    let written = match correction {
+        Correction::Raise(take) => writeln!(out, "A").and_then(|()| write_take(out, take)),
+        Correction::Lower(share) => writeln!(out, "L").and_then(|()| write_share(out, share)),
+    };
+    written.expect("writing to a string cannot fail");
+}
+
+fn write_refunding(out: &mut String, Refunding { shares, watched }: &Refunding) -> std::fmt::Result {
+    writeln!(out, "{} {}", shares.len(), watched.len())?;
+    shares.iter().try_for_each(|share| write_share(out, share))?;
+    watched.iter().try_for_each(|account| writeln!(out, "{account}"))
+}
+
+fn write_share(out: &mut String, Share { account, amount }: &Share) -> std::fmt::Result {
+    writeln!(out, "{account} {}", amount.get())
 }
 
 fn write_take(out: &mut String, take: &Take) -> std::fmt::Result {
@@ -271,16 +295,19 @@ fn or_nothing(value: Option<impl ToString>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| value.to_string())
 }
 
-/// What its expiry would add to the sums; nothing once it is settled.
-fn expiry_tally(next: &Next) -> String {
-    let detail = &*next.detail;
-    if next.state == State::Held { tally_text(detail, &expired_attempt(detail.last_attempt(), None)) } else { String::new() }
+/// What the expiry of a reservation would add to the sums; nothing once it is settled.
+pub(super) fn expiry_text(state: State, detail: &Detail) -> String {
+    if state != State::Held {
+        return String::new();
+    }
+    let expired = expired_attempt(detail.last_attempt(), None);
+    tally_text(detail, &expired, &Tally::of(detail, &expired))
 }
 
-/// What a closed attempt adds to the sums, in one line: its user, the parts of the key that all its sums share, and the numbers.
-pub(super) fn tally_text(detail: &Detail, attempt: &Attempt) -> String {
+/// What is added to the sums of an attempt, in one line: its user, the parts of the key that all its sums share, and the numbers.
+fn tally_text(detail: &Detail, attempt: &Attempt, tally: &Tally) -> String {
     let user = detail.user.as_ref().map_or(EVERYBODY, UserId::as_str);
-    format!("{user} {} {}", dimensions(detail, attempt), numbers_text(&Tally::of(detail, attempt)))
+    format!("{user} {} {}", dimensions(detail, attempt), numbers_text(tally))
 }
 
 /// The numbers of a sum, as the script keeps them.
@@ -297,6 +324,7 @@ pub(super) const fn event_letter(kind: EventKind) -> char {
         EventKind::Released => 'l',
         EventKind::Expired => 'e',
         EventKind::Recorded => 'u',
+        EventKind::Refunded => 'b',
         EventKind::SubjectChanged => 's',
     }
 }

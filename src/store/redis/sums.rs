@@ -32,8 +32,7 @@ pub(super) fn fields(sum: &CostSum) -> Vec<(String, String)> {
     let mut rest = sum.tally;
     let mut fields = Vec::new();
     loop {
-        let (units, cost) = (rest.units.min(SUM_MAX), rest.cost.min(SUM_MAX));
-        let cost_shift = rest.cost_shift.clamp(-SUM_MAX, SUM_MAX);
+        let [units, cost, cost_shift] = [rest.units, rest.cost, rest.cost_shift].map(|sum| sum.clamp(-SUM_MAX, SUM_MAX));
         let name = format!("{}:{}{}", sum.hour, sum.key, "+".repeat(fields.len()));
         fields.push((name, super::request::numbers_text(&Tally { units, cost, cost_shift, ..rest })));
         let (units, cost, cost_shift) = (rest.units - units, rest.cost - cost, rest.cost_shift - cost_shift);

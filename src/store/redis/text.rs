@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::request::{event_letter, tally_text};
+use super::request::{event_letter, expiry_text};
 use super::row::{NOTHING, account, fingerprint_text, number, state_letter, stored_row, time_text};
-use crate::domain::event::expired_attempt;
 use crate::domain::ids::{ReservationId, SubjectId};
-use crate::domain::ledger::{Account, AccountKey, Event, EventKind, Row, State};
+use crate::domain::ledger::{Account, AccountKey, Event, EventKind, Row};
 use crate::domain::subject::Document;
 use crate::store::record::{self, RecordError};
 use crate::store::transfer::SubjectState;
 
-const KINDS: [EventKind; 8] = [
+const KINDS: [EventKind; 9] = [
     EventKind::Reserved,
     EventKind::Retried,
     EventKind::Extended,
@@ -21,6 +20,7 @@ const KINDS: [EventKind; 8] = [
     EventKind::Released,
     EventKind::Expired,
     EventKind::Recorded,
+    EventKind::Refunded,
     EventKind::SubjectChanged,
 ];
 
@@ -72,8 +72,7 @@ fn account_text(account: &Account) -> String {
 }
 
 fn row_text(row: &Row) -> Vec<u8> {
-    let held = row.state == State::Held;
-    let tally = if held { tally_text(&row.detail, &expired_attempt(row.detail.last_attempt(), None)) } else { String::new() };
+    let tally = expiry_text(row.state, &row.detail);
     let settle = row.settle_time.map_or_else(|| NOTHING.to_owned(), |time| time_text(time).to_string());
     let settled = row.settled_by.map_or_else(|| NOTHING.to_owned(), fingerprint_text);
     let mut text = format!(

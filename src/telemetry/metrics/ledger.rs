@@ -15,7 +15,7 @@ use crate::domain::denial::DenialReason;
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{ActionId, PlanId, Target, TierId};
 use crate::domain::ledger::{Event, EventKind, Row};
-use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome};
+use crate::domain::reservation::{Attempt, AttemptReason, Detail, Outcome, Refund};
 use crate::domain::summary::{Tally, outcome_name};
 use crate::telemetry::attributes::{attempt_reason, denial_reason};
 use crate::telemetry::names::{self, Metric, NONE, OTHER};
@@ -87,6 +87,8 @@ struct Ended {
     units: i64,
     overage: i64,
     cost: i64,
+    /// Units that refunds took back, of attempts that ended before.
+    refunded: i64,
 }
 
 /// Attempts of one target beside what was planned. Amounts are micro-units of the currency.
@@ -132,6 +134,9 @@ impl Tables {
         if let Some(cost_event) = cost_event {
             state.attempt(event.kind, &cost_event);
         }
+        if let Some(refund) = row.detail.refunds.last().filter(|_| event.kind == EventKind::Refunded) {
+            state.refund(&row.detail, refund);
+        }
     }
 
     pub(super) fn denied(&self, reason: DenialReason, action: Option<&ActionId>, is_unpriced: bool) {
@@ -170,7 +175,7 @@ impl State {
                 sums.expired += 1;
                 false
             }
-            EventKind::Extended | EventKind::SubjectChanged => false,
+            EventKind::Extended | EventKind::Refunded | EventKind::SubjectChanged => false,
         };
         if opened && attempt.target.is_some() && attempt.price_from.is_none() {
             sums.unpriced += 1;
@@ -197,6 +202,13 @@ impl State {
             up @ 0.. => shift.up = shift.up.saturating_add(up),
             down => shift.down = shift.down.saturating_sub(down),
         }
+    }
+
+    /// Counts units that go back, under the attempt that they were charged for.
+    fn refund(&mut self, detail: &Detail, refund: &Refund) {
+        let key = self.known.key(detail, detail.last_attempt());
+        let sums = self.ended(key);
+        sums.refunded = sums.refunded.saturating_add(refund.units.get());
     }
 
     fn ended(&mut self, key: EndedKey) -> &mut Ended {
@@ -330,6 +342,7 @@ pub(super) fn register(meter: &Meter, tables: &Arc<Tables>) {
     attempts(&names::OUTPUTS, |sums| number(sums.outputs));
     attempts(&names::UNITS, |sums| amount(sums.units));
     attempts(&names::OVERAGE, |sums| amount(sums.overage));
+    attempts(&names::REFUNDED, |sums| amount(sums.refunded));
     attempts(&names::COST, |sums| amount(sums.cost));
     let targets = |metric: &'static Metric, read: fn(&Shift) -> f64| {
         counter(meter, metric, tables, move |state, tell| {

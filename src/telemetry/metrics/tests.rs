@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::domain::amount::Micros;
 use crate::domain::catalog::CreditPolicy;
 use crate::domain::counting::{Action, Charging};
-use crate::domain::ids::{CatalogVersion, PlanId, TierId};
-use crate::domain::ledger::{EventKind, Row, State};
+use crate::domain::ids::{CatalogVersion, PlanId, RequestId, TierId};
+use crate::domain::ledger::{EventKind, Fingerprint, Row, State};
 use crate::domain::price_book::{PriceBook, PricedTarget, Unpriced};
+use crate::domain::reservation::Refund;
 use crate::telemetry::tests::{event, row, target};
 
 /// One free action, and two targets, the second cheaper.
@@ -59,6 +61,30 @@ fn what_is_known_is_there_at_zero_before_anything_happens() {
     assert_eq!(values(&metrics, "genquota_reservations_expired_total", &[]), [0.0]);
     assert_eq!(values(&metrics, "genquota_store_errors_total", &["error=\"unavailable\""]), [0.0; 9]);
     assert_eq!(values(&metrics, "genquota_catalog_info", &["version=\"v1\""]).len(), 1);
+}
+
+#[test]
+fn a_refund_counts_what_went_back_where_it_was_charged_and_lowers_nothing() {
+    let metrics = metrics();
+    let committed = row(State::Committed, "a/dear", "a/cheap");
+    metrics.observe(&event(EventKind::Committed, committed.clone()));
+    let mut detail = (*committed.detail).clone();
+    let refund = |units| Refund {
+        request: RequestId::new("f1").unwrap(),
+        fingerprint: Fingerprint([1; 16]),
+        units: Micros::new(units).unwrap(),
+        overage: Micros::ZERO,
+        time: committed.create_time,
+        note: "".into(),
+    };
+    for units in [1_500_000, 500_000] {
+        detail.refunds.push(refund(units));
+        metrics.observe(&event(EventKind::Refunded, Row { detail: Arc::new(detail.clone()), ..committed.clone() }));
+    }
+    let labels = ["model=\"dear\"", "outcome=\"accepted\"", "reason=\"first\""];
+    assert_eq!(values(&metrics, "genquota_refunded_total", &labels), [2.0]);
+    assert_eq!(values(&metrics, "genquota_attempts_total", &labels), [1.0]);
+    assert_eq!(values(&metrics, "genquota_reservations_settled_total", &[]).iter().sum::<f64>(), 1.0);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::NOON;
-use crate::ask::{images, outputs, target};
+use crate::ask::{images, outputs, reason, target};
 use crate::catalogs::plans;
 use crate::harness::{Server, Setup, eventually};
 
@@ -101,6 +101,28 @@ async fn until_committed(server: &Server, name: &str, id: &str) -> v1::Reservati
         (found.state() == v1::State::Committed).then_some(found)
     })
     .await
+}
+
+#[tokio::test]
+async fn a_refund_waits_for_the_store_and_for_what_is_queued_of_its_reservation() {
+    let (door, setup) = (Door::open(), Setup::new(&plans(&[SHUT]), NOON));
+    let server = setup.start_on(door.clone()).await;
+    let acme = server.customer("acme", "pro").await;
+    let (used, queued) = (images(2), images(3));
+    acme.used(&used).await;
+    acme.held(&queued).await;
+    door.set_shut(true);
+    assert!(acme.commit(queued.key(), |_| {}).await.unwrap().queued);
+    for ask in [&used, &queued] {
+        let error = acme.refund(ask.key(), "f1", None).await.unwrap_err();
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    }
+    door.set_shut(false);
+    until_committed(&server, "acme", queued.key()).await;
+    for ask in [&used, &queued] {
+        assert!(!acme.refund(ask.key(), "f1", None).await.unwrap().replayed);
+    }
+    assert_eq!(acme.left().await, "10");
 }
 
 #[tokio::test]

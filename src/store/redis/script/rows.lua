@@ -117,9 +117,9 @@ if COSTS then
         call('ZADD', SPENT, match(spender, '^%d+'), spender)
         return
       end
-      local g, a, k, o, u, c, s = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
+      local g, a, k, o, u, c, s = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%-?%d+)$')
       u, c, s = u + units, c + cost, s + shift
-      if u < 8 * MAX and c < 8 * MAX and s < 8 * MAX and s > -8 * MAX then
+      if u < 8 * MAX and u > -8 * MAX and c < 8 * MAX and s < 8 * MAX and s > -8 * MAX then
         call('HSET', key, field, format('%d %d %d %d %d %d %d', g + generations, a + attempts, k + accepted, o + outputs, u, c, s))
         return
       end
@@ -127,11 +127,11 @@ if COSTS then
     end
   end
 
-  -- Adds what a closed attempt came to, to the sum of everybody and to that of its subject, whose two keys of costs begin at a place.
-  -- An attempt that was counted when it expired is not counted again.
+  -- Adds what a closed attempt came to, or the units that a refund takes back, to the sum of everybody and to that of its subject, whose
+  -- two keys of costs begin at a place. An attempt that was counted when it expired is not counted again.
   roll = function(tally, subject, place, again)
     local user, rest, generations, attempts, accepted, outputs, units, cost, shift =
-      match(tally, '^(%S+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+)$')
+      match(tally, '^(%S+) (%S+) (%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%-?%d+)$')
     if again then
       generations, attempts = 0, 0
     end

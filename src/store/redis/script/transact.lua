@@ -62,6 +62,42 @@ if wanted.T then
     return take, names, at
   end
 
+  -- What of a receipt goes back, and the accounts that the answer tells of.
+  local function read_refunding(operation, at)
+    local shares, watched, names = {}, {}, {}
+    local share_count, watched_count
+    share_count, watched_count, at = match(operation, '^(%d+) (%d+)\n()', at)
+    for place = 1, tonumber(share_count) do
+      local name, amount, after = match(operation, '^(%S+) (%d+)\n()', at)
+      shares[place], names[#names + 1], at = { name, tonumber(amount) }, name, after
+    end
+    for place = 1, tonumber(watched_count) do
+      local name, after = match(operation, '^(%S+)\n()', at)
+      watched[place], names[#names + 1], at = { name }, name, after
+    end
+    return shares, watched, names, at
+  end
+
+  -- Gives back what a row used, as far as its legs go, and tells them as they become. No account falls below nothing.
+  local function refund(shares, accounts, row)
+    local legs = {}
+    for place, leg in ipairs(row.legs) do
+      legs[place] = { leg[1], leg[2], leg[3] }
+    end
+    for _, share in ipairs(shares) do
+      for _, leg in ipairs(legs) do
+        if leg[1] == share[1] then
+          local amount, account = min(leg[3], share[2]), accounts[leg[1]]
+          leg[3] = leg[3] - amount
+          account[3] = max(account[3] - amount, 0)
+          account[6] = true
+          break
+        end
+      end
+    end
+    return legs
+  end
+
   -- Takes from the sources in order, then overage, under the caps. The legs and the caps warned of, or the refusal.
   local function carry_out(take, accounts, side)
     local legs, left = {}, take.units
@@ -123,7 +159,7 @@ if wanted.T then
 
   operations.T = function(operation)
     local place, subject, dry, judged_by, from, before, document_bytes, kind, at =
-      match(operation, '^T (%d+) (%S+) ([01]) (%S+) (%d+) (%d+) (%S+) ([%-KRC])\n()')
+      match(operation, '^T (%d+) (%S+) ([01]) (%S+) (%d+) (%d+) (%S+) ([%-KRCBAL])\n()')
     local key = KEYS[tonumber(place)]
     local wait = due_first(subject)
     if wait then
@@ -131,27 +167,35 @@ if wanted.T then
     end
 
     -- Read.
-    local id, fingerprint, expected, state, ttl, event, closed_bytes, tally_bytes, detail_bytes
-    local take, names, accounts, row = nil, {}, {}, nil
+    local id, fingerprint, expected, state, ttl, event, added_bytes, tally_bytes, detail_bytes
+    local take, shares, watched, names, accounts, row = nil, nil, nil, {}, {}, nil
     local fields, wanted_names = { 'v' }, {}
-    if kind ~= '-' then
-      id, fingerprint, expected, state, ttl, event, closed_bytes, tally_bytes, detail_bytes, at =
+    -- A and L are no step of a reservation.
+    if kind ~= '-' and kind ~= 'A' and kind ~= 'L' then
+      id, fingerprint, expected, state, ttl, event, added_bytes, tally_bytes, detail_bytes, at =
         match(operation, '^(%S+) (%x+) (%S+) (%a) (%S+) (%a) (%d+) (%d+) (%d+)\n()', at)
       fields[2] = 'r:' .. id
     end
-    if kind == 'R' or kind == 'C' then
+    if kind == 'R' or kind == 'C' or kind == 'A' then
       take, names, at = read_take(operation, at)
-      for _, name in ipairs(names) do
-        if accounts[name] == nil then
-          accounts[name] = false
-          wanted_names[#wanted_names + 1] = name
-          fields[#fields + 1] = 'a:' .. name
-        end
+    elseif kind == 'B' then
+      shares, watched, names, at = read_refunding(operation, at)
+    elseif kind == 'L' then
+      local name, amount, after = match(operation, '^(%S+) (%d+)\n()', at)
+      shares, names, at = { { name, tonumber(amount) } }, { name }, after
+      watched = shares
+    end
+    local first = #fields
+    for _, name in ipairs(names) do
+      if accounts[name] == nil then
+        accounts[name] = false
+        wanted_names[#wanted_names + 1] = name
+        fields[#fields + 1] = 'a:' .. name
       end
     end
     local stored = call('HMGET', key, unpack(fields))
     for index, name in ipairs(wanted_names) do
-      accounts[name] = account_of(stored[index + 2])
+      accounts[name] = account_of(stored[first + index])
       if not accounts[name] then
         return { 'C', name }
       end
@@ -186,6 +230,15 @@ if wanted.T then
     local legs, warned = {}, {}
     if kind == 'K' and row then
       legs = row.legs
+    elseif kind == 'B' and row then
+      legs = refund(shares, accounts, row)
+    elseif kind == 'L' then
+      local account = accounts[shares[1][1]]
+      if account[3] < shares[1][2] then
+        return { 'N', now_text, '1', '', account_text(account[2], account[3], account[4]) }
+      end
+      account[3] = account[3] - shares[1][2]
+      account[6] = true
     elseif take then
       local damaged = row and row.state == 'h' and give_back(key, accounts, row)
       if damaged then
@@ -215,8 +268,8 @@ if wanted.T then
       end
     end
     local shown = {}
-    if take then
-      for _, list in ipairs({ take.sources, take.caps }) do
+    if take or watched then
+      for _, list in ipairs(take and { take.sources, take.caps } or { watched }) do
         for _, one in ipairs(list) do
           local account = accounts[one[1]]
           shown[#shown + 1] = dry == '1' and (account[1] or '0 0') or account_text(account[2], account[3], account[4])
@@ -225,26 +278,28 @@ if wanted.T then
     end
 
     -- Work out what it leads to.
-    local document, closed, tally, detail = '', '', '', ''
+    local document, added, tally, detail = '', '', '', ''
     if document_bytes ~= '-' then
       document = sub(operation, at, at + document_bytes - 1)
       at = at + document_bytes
     end
     local ended, deadline, head, late = state ~= 'h', nil, nil, false
     if id then
-      closed = sub(operation, at, at + closed_bytes - 1)
-      at = at + closed_bytes
+      added = sub(operation, at, at + added_bytes - 1)
+      at = at + added_bytes
       tally = sub(operation, at, at + tally_bytes - 1)
       detail = sub(operation, at + tally_bytes, at + tally_bytes + detail_bytes - 1)
       deadline = row and row.deadline or now
       if ttl ~= '-' then
         deadline = max(deadline, now + ttl)
       end
+      -- A refund changes nothing about the end.
+      local end_of = kind == 'B' and row
       late = state == 'c' and row and (row.late == '1' or row.state == 'e')
       head = head_of({
         version = row and row.version + 1 or 1, state = state, create = row and row.create or now_text, deadline = deadline,
-        settle = ended and now_text or '-', late = late and '1' or '0', opened = row and row.opened or fingerprint,
-        settled = ended and fingerprint or '-', legs = legs, tally = tally,
+        settle = end_of and end_of.settle or ended and now_text or '-', late = late and '1' or '0', opened = row and row.opened or fingerprint,
+        settled = end_of and end_of.settled or ended and fingerprint or '-', legs = legs, tally = tally,
       })
     end
     local accounts_text, warned_text = concat(shown, ';'), concat(warned, ' ')
@@ -272,8 +327,8 @@ if wanted.T then
           call('ZREM', DUE, subject .. ' ' .. id)
         end
       end
-      if closed ~= '' then
-        roll(closed, subject, place + 1, late)
+      if added ~= '' then
+        roll(added, subject, place + 1, late)
       end
     end
     write(key, subject, accounts, written)
