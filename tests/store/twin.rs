@@ -10,10 +10,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use genquota::clock::{Clock, ManualClock};
 use genquota::domain::event::CostEvent;
-use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, ReservationId, SubjectId, Target, TierId, UserId};
+use genquota::domain::ids::{CapId, GenerationId, GrantId, ModelId, ProviderId, ReservationId, SubjectId, Target, TierId, UserId};
 use genquota::domain::ledger::{
-    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, EventKind, Expected, Ledger, Movement, Next, Row, Side, Source, State, Step,
-    Take, Transaction,
+    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, EventKind, Expected, HistoryPlace, Ledger, Movement, Next, Row, Side, Source,
+    State, Step, Take, Transaction,
 };
 use genquota::domain::reservation::{Detail, Outcome};
 use genquota::domain::subject::Document;
@@ -136,7 +136,7 @@ impl Twins {
         };
         let movement = if event == EventKind::Extended && held { Movement::Keep } else { Movement::Move { take: self.take(row), into } };
         let ttl = (state == State::Held).then(|| SignedDuration::from_secs(self.random.i64(1..900)));
-        let detail = self.detail(state, event);
+        let detail = self.detail(&id, row, state, event);
         Step { id, fingerprint: print, expected, movement, next: Next { state, ttl, detail, event } }
     }
 
@@ -184,8 +184,16 @@ impl Twins {
         }
     }
 
-    fn detail(&mut self, state: State, event: EventKind) -> Arc<Detail> {
+    fn detail(&mut self, id: &ReservationId, row: Option<&Row>, state: State, event: EventKind) -> Arc<Detail> {
         let mut detail = (*detail(start())).clone();
+        // That of the reservation itself, that of another one, or one that has no reservation's id.
+        let generation = match self.random.u32(..4) {
+            0 => format!("r{}", self.random.usize(..IDS)),
+            1 => format!("g{}", self.random.u32(..5)),
+            _ => id.to_string(),
+        };
+        // A reservation stays with its generation.
+        detail.generation = row.map_or_else(|| GenerationId::new(&generation).unwrap(), |row| row.detail.generation.clone());
         let target = |name| Target { provider: ProviderId::new("acme").unwrap(), model: ModelId::new(name).unwrap() };
         detail.planned_target = Some(target("fast"));
         let attempt = &mut detail.attempts[0];
@@ -228,8 +236,30 @@ impl Twins {
             assert_eq!(self.store.document(subject).await.unwrap(), self.ledger.document(subject));
             self.compare_fields(subject, accounts.len() + rows.len());
         }
+        self.compare_histories().await;
         self.compare_events();
         self.compare_sums().await;
+    }
+
+    /// Both tell the same reservations in the same order, and the index holds nothing else.
+    async fn compare_histories(&mut self) {
+        for name in SUBJECTS {
+            let subject = subject(name);
+            let expected = self.ledger.history(&subject, &HistoryPlace::END, usize::MAX, self.clock.now(), &mut self.changes);
+            let found = self.store.history(&subject, &HistoryPlace::END, 1000).await.unwrap();
+            assert_eq!(found, expected, "{subject}");
+            let mut others = BTreeMap::<String, (i64, usize)>::new();
+            for row in expected.iter().filter(|row| row.id.as_str() != row.detail.generation.as_str()) {
+                others.entry(format!("g:{}", row.detail.generation)).or_insert((row.began.as_microsecond(), 0)).1 += 1;
+            }
+            assert_eq!(self.lines(&["ZRANGE", &format!("{{gqtwin:0}}h:{subject}"), "0", "-1"]).len(), expected.len());
+            let names = self.lines(&["HKEYS", &format!("{{gqtwin:0}}s:{subject}")]);
+            assert_eq!(names.iter().filter(|name| name.starts_with("g:")).count(), others.len(), "{subject}: {names:?}");
+            for (field, (began, count)) in others {
+                let stored = self.server.command(&["HGET", &format!("{{gqtwin:0}}s:{subject}"), &field]);
+                assert_eq!(stored, format!("{began} {count}"), "{subject} {field}");
+            }
+        }
     }
 
     /// Nothing is kept that the ledger has not.
@@ -308,11 +338,15 @@ async fn run(kind: Kind) {
         number += twins.step(number).await;
     }
     for event in &twins.changes.events {
+        if event.row.as_ref().is_some_and(|row| row.began < row.create_time) {
+            *answers.entry("of a generation that had begun").or_default() += 1;
+        }
         *answers.entry(if event.kind == EventKind::Expired { "expired" } else { "done" }).or_default() += 1;
     }
     twins.compare_all().await;
     // A run that hardly changes anything would prove nothing.
     assert!(answers["done"] > OPERATIONS / 8 && answers["expired"] > 50, "{answers:?}");
+    assert!(answers["of a generation that had begun"] > 50, "{answers:?}");
 }
 
 #[tokio::test]
