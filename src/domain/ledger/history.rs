@@ -53,6 +53,11 @@ impl HistoryPlace {
     pub fn began(&self) -> Timestamp {
         self.began
     }
+
+    /// `None` for an instant before whatever began then.
+    pub fn generation(&self) -> Option<&GenerationId> {
+        self.generation.as_ref()
+    }
 }
 
 impl History {
