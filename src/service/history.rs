@@ -11,7 +11,7 @@ use crate::domain::ledger::{HistoryPlace, Row};
 
 /// Most generations of one page.
 pub const GENERATIONS_MAX: usize = 1000;
-/// Reservations that the store is asked for at once: a tenth of a millisecond of its time, beside decisions.
+/// Reservations that the store is asked for at once: a Redis is at it for as long as at some ten decisions (docs/performance.md).
 const CHUNK: usize = 100;
 /// Reservations that one page looks at before it ends with what it has found: who looks for one user of many asks again.
 const LOOKED_AT_MAX: usize = 2000;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::request::Operation;
 use super::script::Flavour;
 use super::{RedisStore, broken};
 use crate::domain::ids::{ReservationId, SubjectId};
-use crate::domain::ledger::{HistoryPlace, Row};
+use crate::domain::ledger::{HistoryPlace, Row, State};
 use crate::store::{StoreError, Urgency};
 
 impl RedisStore {
@@ -20,16 +22,23 @@ impl RedisStore {
             if reply.letter() != "J" {
                 return Err(broken(reply.wrong()));
             }
+            let now = reply.time(1).map_err(broken)?;
             let listed = reply.rows(2, reservation).map_err(broken)?;
             let count = listed.len();
-            // What is listed and not there is forgotten.
-            let rows = listed.into_iter().flatten().filter(|row| HistoryPlace::of(row) < *before);
+            let rows = listed.into_iter().flatten().filter(|row| HistoryPlace::of(row) < *before && !self.is_forgotten(row, now));
             let rows: Vec<Arc<Row>> = rows.map(Arc::new).collect();
             if !rows.is_empty() || count < limit {
                 return Ok(rows);
             }
             skip += count;
         }
+    }
+
+    /// Whether a row ended so long ago that only the sweep has not come by. Told here: for hundreds of rows it is too much for the script.
+    fn is_forgotten(&self, row: &Row, now: Timestamp) -> bool {
+        let remembered = SignedDuration::from_micros(self.caller.retention);
+        let until = row.settle_time.map(|settled| settled.checked_add(remembered).unwrap_or(Timestamp::MAX));
+        row.state != State::Held && until.is_some_and(|until| until <= now)
     }
 }
 

@@ -33,7 +33,7 @@ end
 
 if wanted.J then
   -- J place subject from skip count: a subject's reservations whose generations began at a time or before it, the last first, after so many of
-  -- them; names as in the history, which is the next key, each with its row. A row that is forgotten is told as none.
+  -- them; names as in the history, which is the next key, each with its row, also where that is as good as forgotten.
   operations.J = function(operation)
     local place, subject, from, skip, count = match(operation, '^J (%d+) (%S+) (%d+) (%d+) (%d+)$')
     local wait = due_first(subject)
@@ -47,9 +47,7 @@ if wanted.J then
     end
     local stored = #fields > 0 and call('HMGET', KEYS[tonumber(place)], unpack(fields)) or {}
     for index, name in ipairs(names) do
-      local row = stored[index] and row_of(stored[index])
-      found[2 * index - 1] = name
-      found[2 * index] = stored[index] and not (row and is_forgotten(row)) and stored[index]
+      found[2 * index - 1], found[2 * index] = name, stored[index]
     end
     return { 'J', now_text, found }
   end
