@@ -18,6 +18,7 @@ mod demo;
 pub mod exit;
 mod extend;
 mod failure;
+mod generations;
 mod journal;
 mod outcome;
 mod output;
@@ -37,6 +38,7 @@ mod settings;
 mod store;
 mod subject;
 mod traffic;
+mod usage;
 mod values;
 mod work;
 
@@ -83,6 +85,8 @@ enum Command {
     Balance(balance::Balance),
     Costs(costs::Costs),
     Reservation(reservation::Reservation),
+    Usage(usage::Usage),
+    Generations(generations::Generations),
     Subject(subject::Subject),
     Journal(journal::JournalCommand),
     Store(store::Store),
@@ -125,6 +129,8 @@ impl Command {
             Self::Balance(command) => connection::run(command.run()),
             Self::Costs(command) => connection::run(command.run()),
             Self::Reservation(command) => connection::run(command.run()),
+            Self::Usage(command) => connection::run(command.run()),
+            Self::Generations(command) => connection::run(command.run()),
             Self::Subject(command) => connection::run(command.run()),
             Self::Journal(command) => connection::run(command.run()),
             Self::Store(command) => command.run(),
@@ -148,6 +154,8 @@ impl Command {
             Self::Balance(command) => command.server.json,
             Self::Costs(command) => command.json(),
             Self::Reservation(command) => command.server.json,
+            Self::Usage(command) => command.server.json,
+            Self::Generations(command) => command.server.json,
             Self::Subject(command) => command.json(),
             Self::Journal(command) => command.json(),
             Self::Store(command) => command.json(),

@@ -27,6 +27,7 @@ mod adjust;
 mod catalogs;
 mod costs;
 mod error;
+mod history;
 mod judging;
 mod outage;
 mod query;
@@ -39,12 +40,14 @@ mod reserve;
 mod retry;
 mod settle;
 mod subjects;
+mod usage;
 mod watch;
 
 pub use adjust::AdjustedSubject;
 pub use catalogs::{Catalogs, ReadCatalog};
 pub use costs::{Forecast, ForecastCommand, Summary, SummaryCommand};
 pub use error::{ServiceError, state_name};
+pub use history::{GENERATIONS_MAX, GenerationsCommand, GenerationsPage};
 pub use outage::OutageRules;
 pub use query::SubjectBalance;
 pub use quote::{Offer, Quotation, QuoteCommand};
@@ -55,6 +58,7 @@ pub use reserve::{ReserveCommand, Reserved};
 pub use retry::{Retried, RetryCommand};
 pub use settle::{ExtendCommand, SettleCommand, Settled};
 pub use subjects::{Previewed, Subject};
+pub use usage::{Usage, UsageCommand};
 pub use watch::{Update, Watch};
 
 /// How often a judgement is made anew when the store says that it was stale. Each round means that somebody else got through in between,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use self::feed::{Ends, Feed, Observer, Page, Place, Reading};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+use crate::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
 use crate::domain::subject::Document;
 use crate::domain::summary::CostSum;
 
@@ -71,6 +71,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// A reservation as it stands. What is read to settle it is as urgent as the settlement.
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError>;
+
+    /// Reservations that stand before a place in a subject's history, as they stand, the last first; at most `limit`, which is above zero.
+    /// There may be fewer where more follow: only an empty answer is the end.
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError>;
 
     /// The accounts with these keys, in one consistent read; one that does not exist is empty.
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError>;

@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-    use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+    use crate::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
     use crate::domain::subject::Document;
     use crate::domain::summary::CostSum;
     use crate::store::{CostsOf, Feed, HourRange, Urgency};
@@ -75,6 +75,10 @@ mod tests {
 
         async fn reservation(&self, _: &SubjectId, _: &ReservationId, _: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
             self.answer(None)
+        }
+
+        async fn history(&self, _: &SubjectId, _: &HistoryPlace, _: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+            self.answer(Vec::new())
         }
 
         async fn accounts(&self, _: &SubjectId, _: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

@@ -33,7 +33,8 @@ impl Fields {
 }
 
 /// The columns that hold numbers, whatever the table.
-const NUMBERS: [&str; 38] = [
+const NUMBERS: [&str; 39] = [
+    "GENERATIONS",
     "NOW",
     "LEFT NOW",
     "AFTER",
@@ -130,7 +131,7 @@ pub(super) fn target(target: Option<&v1::Target>) -> String {
 }
 
 /// An amount and what it counts; empty without an amount.
-fn amount(amount: &str, unit: &str) -> String {
+pub(super) fn amount(amount: &str, unit: &str) -> String {
     if amount.is_empty() { String::new() } else { format!("{amount} {unit}").trim_end().to_owned() }
 }
 

@@ -29,6 +29,7 @@ pub fn unbooked(charge: &Charge<'_>, detail: Detail, id: ReservationId, fingerpr
         opened_by: fingerprint,
         settled_by: None,
         create_time: charge.now,
+        began: charge.now,
         deadline: charge.now.checked_add(ttl).unwrap_or(Timestamp::MAX),
         settle_time: None,
         legs: overage.map(|account| Leg { account: account.clone(), held: charge.units, used: Micros::ZERO }).collect(),

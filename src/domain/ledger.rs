@@ -4,12 +4,14 @@
 //! held to it by tests. It knows account keys, whole numbers, limits and order; it knows no plans, prices, meters or calendars.
 
 mod account;
+mod history;
 mod row;
 mod state;
 mod take;
 mod transaction;
 
 pub use account::{Account, AccountKey, AccountKind};
+pub use history::HistoryPlace;
 pub use row::{Event, EventKind, Fingerprint, Leg, Row, State};
 pub use state::{Changes, Ledger};
 pub use transaction::{

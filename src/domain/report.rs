@@ -8,13 +8,16 @@ use super::amount::Micros;
 use super::filter::CostFilters;
 use super::summary::{CostSum, Dimension, Tally};
 
-/// How a report is split beside provider, model and tier.
+/// What splits sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupBy {
     Subject,
     User,
     Plan,
     Action,
+    Provider,
+    Model,
+    Tier,
 }
 
 /// What a report is of. Hours are since 1970, the last one not among them.
@@ -24,6 +27,7 @@ pub struct Report {
     /// Above zero.
     pub step: i64,
     pub filters: CostFilters,
+    /// Beside provider, model and tier, which always do.
     pub group_by: Vec<GroupBy>,
 }
 
@@ -49,7 +53,9 @@ pub struct Figures {
 }
 
 impl GroupBy {
-    pub const ALL: [Self; 4] = [Self::Subject, Self::User, Self::Plan, Self::Action];
+    /// What may split a summary of costs further, and what a statement of usage.
+    pub const OF_COSTS: [Self; 4] = [Self::Subject, Self::User, Self::Plan, Self::Action];
+    pub const OF_USAGE: [Self; 5] = [Self::User, Self::Action, Self::Provider, Self::Model, Self::Tier];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,6 +63,9 @@ impl GroupBy {
             Self::User => "user",
             Self::Plan => "plan",
             Self::Action => "action",
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Tier => "tier",
         }
     }
 
@@ -65,12 +74,16 @@ impl GroupBy {
         matches!(self, Self::Subject | Self::User)
     }
 
-    fn of(self, sum: &CostSum) -> Option<Box<str>> {
+    /// The value that a sum is of.
+    pub fn of(self, sum: &CostSum) -> Option<Box<str>> {
         match self {
             Self::Subject => sum.key.subject(),
             Self::User => sum.key.user(),
             Self::Plan => sum.key.get(Dimension::Plan),
             Self::Action => sum.key.get(Dimension::Action),
+            Self::Provider => sum.key.get(Dimension::Provider),
+            Self::Model => sum.key.get(Dimension::Model),
+            Self::Tier => sum.key.get(Dimension::Tier),
         }
         .map(Box::from)
     }
@@ -79,23 +92,34 @@ impl GroupBy {
 impl Report {
     /// Adds sums up, row by row. `None`: some total is too large for a number.
     pub fn rows(&self, sums: &[CostSum]) -> Option<BTreeMap<RowKey, Figures>> {
-        let mut rows: BTreeMap<RowKey, Figures> = BTreeMap::new();
-        for sum in sums.iter().filter(|sum| self.hours.contains(&sum.hour) && self.filters.admit_sum(&sum.key)) {
-            let part = |dimension| sum.key.get(dimension).map(Box::from);
-            let key = RowKey {
-                hour: sum.hour - (sum.hour - self.hours.start).rem_euclid(self.step),
-                provider: part(Dimension::Provider),
-                model: part(Dimension::Model),
-                tier: part(Dimension::Tier),
-                currency: part(Dimension::Currency),
-                group: self.group_by.iter().map(|group| group.of(sum)).collect(),
-            };
-            let figures = rows.entry(key).or_default();
+        let key = |sum: &CostSum| RowKey {
+            hour: sum.hour - (sum.hour - self.hours.start).rem_euclid(self.step),
+            provider: GroupBy::Provider.of(sum),
+            model: GroupBy::Model.of(sum),
+            tier: GroupBy::Tier.of(sum),
+            currency: sum.key.get(Dimension::Currency).map(Box::from),
+            group: self.group_by.iter().map(|group| group.of(sum)).collect(),
+        };
+        let counted = sums.iter().filter(|sum| self.hours.contains(&sum.hour) && self.filters.admit_sum(&sum.key));
+        add_up(counted, key, |figures: &mut Figures, sum| {
             figures.tally = figures.tally.checked_add(sum.tally)?;
             figures.failovers += if sum.key.is_failover() { sum.tally.attempts } else { 0 };
-        }
-        Some(rows)
+            Some(())
+        })
     }
+}
+
+/// Adds sums up by what `key` makes of each. `None`: `add` could not, because some total is too large for a number.
+pub(super) fn add_up<'s, K: Ord, V: Default>(
+    sums: impl Iterator<Item = &'s CostSum>,
+    key: impl Fn(&CostSum) -> K,
+    add: impl Fn(&mut V, &CostSum) -> Option<()>,
+) -> Option<BTreeMap<K, V>> {
+    let mut rows = BTreeMap::new();
+    for sum in sums {
+        add(rows.entry(key(sum)).or_default(), sum)?;
+    }
+    Some(rows)
 }
 
 /// What an action costs until one attempt is accepted, with the bounds that 95 of 100 such observations would keep.

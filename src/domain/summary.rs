@@ -12,7 +12,7 @@ use super::ledger::{Event, EventKind};
 use super::reservation::{Attempt, Detail, Outcome, Refund};
 
 /// Parts of a key: subject, user, then those of [`Dimension`] in its order.
-const PARTS: usize = 11;
+const PARTS: usize = 12;
 /// Stands for what there is none of. No id can be this.
 const NOTHING: &str = "*";
 
@@ -34,6 +34,16 @@ pub enum Dimension {
     Outcome,
     /// `failover` where it ran elsewhere than planned.
     Failover,
+    /// By which splits it is the first attempt of its reservation, as a number of bits, one for each [`Split`].
+    First,
+}
+
+/// A way to split sums by where attempts ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Split {
+    pub provider: bool,
+    pub model: bool,
+    pub tier: bool,
 }
 
 /// What closed attempts came to. Amounts are micro-units; a sum may be above the largest amount of an account.
@@ -74,10 +84,10 @@ impl TallyKey {
         Self(format!("{subject}|{user}|{}", dimensions(detail, attempt)).into())
     }
 
-    /// Takes a key that a store kept; `None` when it is none of ours.
+    /// Takes a key that a store kept; `None` when it is none of ours. One of before ends with [`Dimension::Failover`].
     pub fn parse(text: &str) -> Option<Self> {
         let part = |part: &str| !part.is_empty() && !part.bytes().any(|byte| byte.is_ascii_whitespace());
-        (text.split('|').count() == PARTS && text.split('|').all(part)).then(|| Self(text.into()))
+        ((PARTS - 1..=PARTS).contains(&text.split('|').count()) && text.split('|').all(part)).then(|| Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -127,7 +137,32 @@ pub fn dimensions(detail: &Detail, attempt: &Attempt) -> String {
         attempt.outcome.map(outcome_name),
         attempt.is_failover(detail).then_some("failover"),
     ];
-    parts.map(|part| part.unwrap_or(NOTHING)).join("|")
+    let first = Split::all().filter(|split| split.is_first(detail, attempt)).fold(0, |bits, split| bits | split.bit());
+    format!("{}|{first}", parts.map(|part| part.unwrap_or(NOTHING)).join("|"))
+}
+
+impl Split {
+    fn all() -> impl Iterator<Item = Self> {
+        (0..8).map(|bits| Self { provider: bits & 1 != 0, model: bits & 2 != 0, tier: bits & 4 != 0 })
+    }
+
+    fn bit(self) -> u8 {
+        1 << (u8::from(self.provider) + 2 * u8::from(self.model) + 4 * u8::from(self.tier))
+    }
+
+    /// Whether no earlier attempt of the reservation ran in the same part.
+    fn is_first(self, detail: &Detail, attempt: &Attempt) -> bool {
+        let part = |attempt: &Attempt| {
+            let target = attempt.target.as_ref();
+            (
+                target.map(|target| target.provider.clone()).filter(|_| self.provider),
+                target.map(|target| target.model.clone()).filter(|_| self.model),
+                attempt.tier.clone().filter(|_| self.tier),
+            )
+        };
+        let mut before = detail.attempts.iter().take_while(|before| before.number < attempt.number);
+        before.all(|before| part(before) != part(attempt))
+    }
 }
 
 /// How an outcome stands in a key.
@@ -199,6 +234,16 @@ impl Tally {
 }
 
 impl CostSum {
+    /// How many generations count here, where each counts once in every part of a split: with the first attempt there.
+    pub fn generations(&self, split: Split) -> u64 {
+        match self.key.get(Dimension::First).and_then(|bits| bits.parse::<u8>().ok()) {
+            Some(first) if first & split.bit() != 0 => self.tally.attempts,
+            Some(_) => 0,
+            // A key of before knows of targets alone.
+            None => self.tally.generations,
+        }
+    }
+
     /// What a change of the ledger adds: to the sum of everybody, and to that of its subject.
     pub fn of(event: &Event) -> Vec<Self> {
         if let Some(closed) = CostEvent::of(event) {

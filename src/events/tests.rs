@@ -159,6 +159,7 @@ fn event(stream: usize, number: u64, outcome: Outcome) -> Event {
         opened_by: Fingerprint([0; 16]),
         settled_by: None,
         create_time: time,
+        began: time,
         deadline: time,
         settle_time: Some(time),
         legs: Vec::new(),

@@ -15,6 +15,10 @@ use crate::service::{
 };
 use crate::telemetry::context::trace_id;
 
+mod history;
+mod page_token;
+mod usage;
+
 /// How an attempt may end that is given back.
 const RELEASE_OUTCOMES: [Outcome; 5] = [Outcome::Failed, Outcome::Rejected, Outcome::Blocked, Outcome::Cancelled, Outcome::Unknown];
 /// How usage may have ended that is recorded.
@@ -146,6 +150,21 @@ impl QuotaService for Handlers {
             period_start_time: balance.period.map(|period| write::time(period.start)),
             period_end_time: balance.period.map(|period| write::time(period.end)),
         }))
+    }
+
+    async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
+        let command = usage::read_usage(&request.into_inner()).map_err(status::of)?;
+        let usage = self.service.usage(command).await.map_err(status::of)?;
+        Ok(Response::new(usage::usage(&usage)))
+    }
+
+    async fn list_generations(
+        &self,
+        request: Request<v1::ListGenerationsRequest>,
+    ) -> Result<Response<v1::ListGenerationsResponse>, Status> {
+        let (command, filters) = history::read_generations(&request.into_inner()).map_err(status::of)?;
+        let page = self.service.generations(command).await.map_err(status::of)?;
+        Ok(Response::new(history::generations(&page, filters)))
     }
 }
 

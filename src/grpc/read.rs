@@ -16,6 +16,7 @@ use crate::domain::ids::{
     Target, TierId,
 };
 use crate::domain::ledger::Fingerprint;
+use crate::domain::report::GroupBy;
 use crate::domain::reservation::{AttemptReason, Labels, Outcome};
 use crate::domain::settlement::Billing;
 use crate::domain::work::{ATTRIBUTE_VALUE_BYTES_MAX, ITEMS_MAX, Item, OUTPUTS_MAX, Work};
@@ -242,6 +243,27 @@ impl Reader {
             outcomes: outcomes?,
             failover_only: filters.failover_only,
         })
+    }
+
+    /// What splits sums: any of some names, each once. Those that `always` do may be named too.
+    pub fn group_by(&mut self, names: &[String], allowed: &[GroupBy], always: &[&str]) -> Option<Vec<GroupBy>> {
+        let mut seen = BTreeSet::new();
+        let mut groups = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let field = format!("group_by[{index}]");
+            if !seen.insert(name) {
+                return self.problem(field, format!("`{}` stands twice", shown(name)));
+            }
+            match allowed.iter().find(|group| group.name() == name) {
+                Some(group) => groups.push(*group),
+                None if always.contains(&name.as_str()) => {}
+                None => {
+                    let names: Vec<_> = allowed.iter().map(|group| format!("`{}`", group.name())).collect();
+                    return self.problem(field, format!("must be one of {}", names.join(", ")));
+                }
+            }
+        }
+        Some(groups)
     }
 
     /// Outcomes of which any counts; none: all do.

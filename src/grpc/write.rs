@@ -273,7 +273,7 @@ pub(super) fn text(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-fn state(state: State) -> v1::State {
+pub(super) fn state(state: State) -> v1::State {
     match state {
         State::Held => v1::State::Held,
         State::Committed => v1::State::Committed,

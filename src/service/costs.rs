@@ -13,7 +13,7 @@ use crate::domain::price_book::{CostBasis, PriceError};
 use crate::domain::report::{Expectation, Figures, GroupBy, Report, RowKey};
 use crate::domain::summary::hour_of;
 use crate::domain::work::Work;
-use crate::store::CostsOf;
+use crate::store::{CostsOf, HourRange};
 
 /// Rows of one answer at the most: some 4 MiB, which a client takes by default.
 const ROWS_MAX: usize = 20_000;
@@ -69,20 +69,9 @@ pub struct Forecast {
 impl Service {
     /// Sums over a span of time, by provider, model, tier and what else is asked for.
     pub async fn summarize_costs(&self, command: SummaryCommand) -> Result<Summary, ServiceError> {
-        let end = match command.end_time {
-            Some(end) => hour_of(end) + i64::from(end.as_nanosecond().rem_euclid(HOUR_NANOS) != 0),
-            // What is closed at this very instant counts.
-            None => hour_of(self.clock.now()) + 1,
-        };
-        let start = command.start_time.map_or(end.saturating_sub(SUMMARY_HOURS), hour_of);
-        let hours = start..end;
-        if hours.is_empty() {
-            return Err(ServiceError::invalid("end_time", "must be after `start_time`"));
-        }
-        if end - start > SPAN_HOURS_MAX {
-            return Err(ServiceError::invalid("start_time", "lies more than 366 days before the end"));
-        }
-        let step = command.step.unwrap_or(end - start);
+        let end = self.end_hour(command.end_time);
+        let hours = checked_span(command.start_time.map_or(end.saturating_sub(SUMMARY_HOURS), hour_of)..end)?;
+        let step = command.step.unwrap_or(hours.end - hours.start);
         let of = match &command.filters.subject {
             Some(subject) => CostsOf::Subject(subject.clone()),
             None if command.group_by.iter().any(|group| group.is_of_subjects()) => CostsOf::EachSubject,
@@ -91,11 +80,17 @@ impl Service {
         let sums = self.store.costs(hours.clone(), of).await?;
         let report = Report { hours, step, filters: command.filters, group_by: command.group_by };
         let rows = report.rows(&sums).ok_or_else(|| ServiceError::Internal("a sum of costs is beyond all numbers".to_owned()))?;
-        if rows.len() > ROWS_MAX {
-            let hint = format!("splits the sums into {} rows, of which {ROWS_MAX} fit an answer; filter, or take longer steps", rows.len());
-            return Err(ServiceError::invalid("group_by", hint));
-        }
+        must_fit(rows.len(), "filter, or take longer steps")?;
         Ok(Summary { group_by: report.group_by, rows, currency: self.catalog().price_book.currency.clone() })
+    }
+
+    /// The hour at which a span ends.
+    pub(super) fn end_hour(&self, end_time: Option<Timestamp>) -> i64 {
+        match end_time {
+            Some(end) => hour_of(end) + i64::from(end.as_nanosecond().rem_euclid(HOUR_NANOS) != 0),
+            // What is closed at this very instant counts.
+            None => hour_of(self.clock.now()) + 1,
+        }
     }
 
     /// What an action will cost per month at the retry rate observed so far (C7).
@@ -140,4 +135,24 @@ impl Service {
             currency: catalog.price_book.currency.clone(),
         })
     }
+}
+
+/// A span of hours that sums may be asked for.
+pub(super) fn checked_span(hours: HourRange) -> Result<HourRange, ServiceError> {
+    if hours.is_empty() {
+        return Err(ServiceError::invalid("end_time", "must be after `start_time`"));
+    }
+    if hours.end - hours.start > SPAN_HOURS_MAX {
+        return Err(ServiceError::invalid("start_time", "lies more than 366 days before the end"));
+    }
+    Ok(hours)
+}
+
+/// So many rows must fit one answer; `else_what` makes fewer.
+pub(super) fn must_fit(rows: usize, else_what: &str) -> Result<(), ServiceError> {
+    if rows > ROWS_MAX {
+        let hint = format!("splits the sums into {rows} rows, of which {ROWS_MAX} fit an answer; {else_what}");
+        return Err(ServiceError::invalid("group_by", hint));
+    }
+    Ok(())
 }

@@ -33,7 +33,7 @@ use super::record::{self, RecordError};
 use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+use crate::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
 use crate::domain::subject::Document;
 use crate::domain::summary::CostSum;
 
@@ -185,6 +185,12 @@ impl Store for EmbeddedStore {
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         let (subject, id) = (subject.clone(), id.clone());
         self.ask(urgency, move |core| core.ledger.reservation(&subject, &id, core.now, &mut core.batch.changes)).await
+    }
+
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        let (subject, before) = (subject.clone(), before.clone());
+        let read = move |core: &mut Core| core.ledger.history(&subject, &before, limit, core.now, &mut core.batch.changes);
+        self.ask(Urgency::Read, read).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

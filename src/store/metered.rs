@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+use crate::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
 use crate::domain::subject::Document;
 use crate::domain::summary::CostSum;
 
@@ -22,6 +22,7 @@ pub enum Operation {
     Document,
     Documents,
     Reservation,
+    History,
     Accounts,
     Costs,
     KeepCatalog,
@@ -44,12 +45,13 @@ pub struct Metered {
 }
 
 impl Operation {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Reserve,
         Self::Settle,
         Self::Document,
         Self::Documents,
         Self::Reservation,
+        Self::History,
         Self::Accounts,
         Self::Costs,
         Self::KeepCatalog,
@@ -68,6 +70,7 @@ impl Operation {
             Self::Document => "document",
             Self::Documents => "documents",
             Self::Reservation => "reservation",
+            Self::History => "history",
             Self::Accounts => "accounts",
             Self::Costs => "costs",
             Self::KeepCatalog => "keep_catalog",
@@ -122,6 +125,10 @@ impl Store for Metered {
 
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         self.watched(Operation::Reservation, self.store.reservation(subject, id, urgency)).await
+    }
+
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        self.watched(Operation::History, self.store.history(subject, before, limit)).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

@@ -10,6 +10,7 @@ mod driver;
 pub mod examine;
 mod feed;
 mod guard;
+mod history;
 mod keys;
 mod lineage;
 mod link;
@@ -56,7 +57,7 @@ use super::queue::{Queue, queue};
 use super::{CostsOf, Feed, HourRange, Observer, Store, StoreError, Urgency};
 use crate::clock::Clock;
 use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use crate::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+use crate::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
 use crate::domain::subject::Document;
 use crate::domain::summary::CostSum;
 
@@ -385,6 +386,10 @@ impl Store for RedisStore {
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         let reply = self.fields(subject, vec![format!("r:{id}")], urgency).await?;
         reply.row(2, id).map_err(broken)
+    }
+
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        self.read_history(subject, before, limit).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

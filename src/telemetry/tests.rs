@@ -80,6 +80,7 @@ pub(super) fn row(state: State, ran: &str, planned: &str) -> Row {
         opened_by: Fingerprint([0; 16]),
         settled_by: None,
         create_time: time,
+        began: time,
         deadline: time,
         settle_time: ended.then_some(time),
         legs: Vec::new(),

@@ -26,6 +26,10 @@ pub(crate) struct Subject {
     /// Reserved and committed.
     pub(crate) accounts: BTreeMap<String, (i64, i64)>,
     pub(crate) rows: BTreeMap<String, Row>,
+    /// Members by when their generation began.
+    pub(crate) history: BTreeMap<String, i64>,
+    /// When generations began, and how many reservations they have with an id other than their own.
+    pub(crate) generations: BTreeMap<String, (i64, usize)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,10 @@ pub(crate) struct Row {
     pub(crate) number: u64,
     pub(crate) state: char,
     pub(crate) deadline: i64,
+    /// When its generation began.
+    pub(crate) began: i64,
+    /// `None`: the reservation itself.
+    pub(crate) generation: Option<String>,
     pub(crate) late: bool,
     /// Accounts with what was held and what was used.
     pub(crate) legs: Vec<(String, i64, i64)>,
@@ -67,7 +75,13 @@ impl Row {
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let mut lines = text.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).ok());
         let head: Vec<&str> = lines.next()??.split(' ').collect();
-        let [version, number, state, _, deadline, _, late, _, _, leg_count, _] = <[&str; 11]>::try_from(head).ok()?;
+        let (head, tail) = head.split_at_checked(11)?;
+        let [version, number, state, created, deadline, _, late, _, _, leg_count, _] = <[&str; 11]>::try_from(head).ok()?;
+        let (began, generation) = match tail {
+            [] => (created, None),
+            [began, generation] => (*began, Some((*generation).to_owned())),
+            _ => return None,
+        };
         let leg_of = |line: &str| {
             let [account, held, used] = <[&str; 3]>::try_from(line.split(' ').collect::<Vec<_>>()).ok()?;
             Some((account.to_owned(), held.parse().ok()?, used.parse().ok()?))
@@ -78,6 +92,8 @@ impl Row {
             number: number.parse().ok()?,
             state: state.chars().next()?,
             deadline: deadline.parse().ok()?,
+            began: began.parse().ok()?,
+            generation,
             late: late == "1",
             legs,
             text: Text(text.to_vec()),
@@ -115,6 +131,7 @@ impl Books {
             partition.check_numbers(*number);
             partition.check_fold(*number, &limit);
             partition.check_due(*number);
+            partition.check_histories(*number);
         }
     }
 
@@ -149,6 +166,11 @@ impl Partition {
             }
             "events" => self.events = server.ask(&["XRANGE", key, "-", "+"]).unwrap().array().into_iter().map(event).collect(),
             name => {
+                if let Some(subject) = name.strip_prefix("h:") {
+                    let members = pairs(server.ask(&["ZRANGE", key, "0", "-1", "WITHSCORES"]).unwrap());
+                    let members = members.map(|(member, score)| (member, String::from_utf8(score).unwrap().parse().unwrap()));
+                    self.subjects.entry(subject.to_owned()).or_default().history = members.collect();
+                }
                 let Some(subject) = name.strip_prefix("s:") else { return };
                 let subject = self.subjects.entry(subject.to_owned()).or_default();
                 for (field, value) in fields() {
@@ -159,6 +181,10 @@ impl Partition {
                     } else if let Some(id) = field.strip_prefix("r:") {
                         let row = Row::parse(&value).unwrap_or_else(|| panic!("{key} {field}: no row: {}", value.escape_ascii()));
                         subject.rows.insert(id.to_owned(), row);
+                    } else if let Some(generation) = field.strip_prefix("g:") {
+                        let value = String::from_utf8(value).unwrap();
+                        let (began, count) = value.split_once(' ').unwrap();
+                        subject.generations.insert(generation.to_owned(), (began.parse().unwrap(), count.parse().unwrap()));
                     }
                 }
             }
@@ -197,7 +223,7 @@ impl Partition {
         for event in &self.events {
             let Some(row) = &event.row else { continue };
             assert_eq!(row.number, event.number, "partition {partition}: {event:?}");
-            let Subject { accounts, rows } = folded.entry(event.subject.clone()).or_default();
+            let Subject { accounts, rows, .. } = folded.entry(event.subject.clone()).or_default();
             let before = rows.insert(event.id.clone(), row.clone());
             let path = (before.as_ref().map(|row| row.state), event.kind, row.state);
             let is_legal = matches!(
@@ -250,6 +276,22 @@ impl Partition {
         let rows = self.subjects.iter().flat_map(|(name, subject)| subject.rows.iter().map(move |(id, row)| (format!("{name} {id}"), row)));
         let held: BTreeMap<String, i64> = rows.filter(|(_, row)| row.state == 'h').map(|(member, row)| (member, row.deadline)).collect();
         assert_eq!(held, self.due, "partition {partition}");
+    }
+
+    /// Every reservation stands in its subject's history where its generation began, and nothing else does.
+    fn check_histories(&self, partition: usize) {
+        for (name, subject) in &self.subjects {
+            let (mut history, mut generations) = (BTreeMap::new(), BTreeMap::<String, (i64, usize)>::new());
+            for (id, row) in &subject.rows {
+                let other = row.generation.as_ref().filter(|generation| *generation != id);
+                history.insert(other.map_or_else(|| id.clone(), |generation| format!("{generation} {id}")), row.began);
+                if let Some(generation) = other {
+                    generations.entry(generation.clone()).or_insert((row.began, 0)).1 += 1;
+                }
+            }
+            assert_eq!(history, subject.history, "partition {partition}: history of {name}");
+            assert_eq!(generations, subject.generations, "partition {partition}: generations of {name}");
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A [`Bank`] also plays the little that a service adds: it looks at the reservation before it settles, and knows a repeat by it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use genquota::domain::ids::{ReservationId, SubjectId};
-use genquota::domain::ledger::{Answer, Changes, Correction, EventKind, Fingerprint, Ledger, Row, State, Transaction};
+use genquota::domain::ledger::{Answer, Changes, Correction, EventKind, Fingerprint, HistoryPlace, Ledger, Row, State, Transaction};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::{Contents, Spent, check_step};
@@ -116,11 +117,26 @@ impl Bank {
         let mut twin = self.books.restored(self.ledger.position(), self.retention);
         assert_eq!(Contents::of(&twin), self.books);
         assert_eq!(twin.position(), self.ledger.position());
+        self.check_histories();
         self.now += minutes(100_000);
         self.sweep_all();
         while twin.sweep(self.now, &mut Changes::default()) {}
         assert_eq!(Contents::of(&twin), self.books, "the restored ledger ends like the first");
         assert_eq!(twin.position(), self.ledger.position());
+    }
+
+    /// A history is what the rows say, in its order, however the ledger came by them.
+    fn check_histories(&self) {
+        let mut ledger = self.books.restored(self.ledger.position(), self.retention);
+        let mut places = BTreeMap::<_, Vec<_>>::new();
+        for ((subject, id), row) in &self.books.rows {
+            places.entry(subject).or_default().push((HistoryPlace::of(row), id));
+        }
+        for (subject, mut places) in places {
+            places.sort_unstable_by(|a, b| b.cmp(a));
+            let told = ledger.history(subject, &HistoryPlace::END, usize::MAX, self.ledger.position().1, &mut Changes::default());
+            assert_eq!(told.iter().map(|row| &row.id).collect::<Vec<_>>(), places.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+        }
     }
 
     fn audited<T>(&mut self, correction: Option<&Correction>, call: impl FnOnce(&mut Ledger, Timestamp, &mut Changes) -> T) -> T {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use genquota::clock::{Clock, ManualClock};
 use genquota::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use genquota::domain::ledger::{Account, AccountKey, Answer, Changes, Event, Ledger, Row, Transaction};
+use genquota::domain::ledger::{Account, AccountKey, Answer, Changes, Event, HistoryPlace, Ledger, Row, Transaction};
 use genquota::domain::subject::Document;
 use genquota::domain::summary::CostSum;
 use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
@@ -245,6 +245,11 @@ impl Store for Shaky {
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, _: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         let now = self.clock.now();
         self.answer(Some(subject), |state| state.step(|ledger, changes| ledger.reservation(subject, id, now, changes))).await
+    }
+
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        let now = self.clock.now();
+        self.answer(Some(subject), |state| state.step(|ledger, changes| ledger.history(subject, before, limit, now, changes))).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

@@ -36,6 +36,11 @@ impl Ask {
         self
     }
 
+    pub fn generation(mut self, generation: &str) -> Self {
+        self.0.generation_id = generation.to_owned();
+        self
+    }
+
     pub fn user(mut self, user: &str) -> Self {
         self.0.user = user.to_owned();
         self

@@ -165,6 +165,18 @@ impl Caller {
         Ok(self.costs().summarize_costs(request).await?.into_inner().rows)
     }
 
+    pub async fn usage(&self, with: impl FnOnce(&mut v1::GetUsageRequest)) -> Result<v1::GetUsageResponse, Status> {
+        let mut request = v1::GetUsageRequest { subject: self.subject.clone(), ..v1::GetUsageRequest::default() };
+        with(&mut request);
+        Ok(self.quota().get_usage(request).await?.into_inner())
+    }
+
+    pub async fn generations(&self, with: impl FnOnce(&mut v1::ListGenerationsRequest)) -> Result<v1::ListGenerationsResponse, Status> {
+        let mut request = v1::ListGenerationsRequest { subject: self.subject.clone(), ..v1::ListGenerationsRequest::default() };
+        with(&mut request);
+        Ok(self.quota().list_generations(request).await?.into_inner())
+    }
+
     pub fn costs(&self) -> CostServiceClient<Channel> {
         CostServiceClient::new(self.channel.clone())
     }
@@ -187,6 +199,7 @@ impl Caller {
             subject: self.subject.clone(),
             user: ask.0.user.clone(),
             usage_id: ask.0.reservation_id.clone(),
+            generation_id: ask.0.generation_id.clone(),
             action: ask.0.action.clone(),
             target: ask.0.target.clone(),
             work: ask.0.work.clone(),

@@ -5,7 +5,7 @@ mod changes;
 mod forecast;
 mod policy;
 mod sidecars;
-mod stores;
+pub(crate) mod stores;
 mod summary;
 mod unknown;
 

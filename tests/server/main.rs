@@ -12,6 +12,7 @@ mod lab;
 mod caps;
 mod costs;
 mod errors;
+mod history;
 mod lifecycle;
 mod plans;
 mod process;

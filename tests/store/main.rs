@@ -8,6 +8,7 @@ mod crash;
 mod embedded;
 mod events;
 mod fixtures;
+mod history;
 mod journal;
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -174,5 +175,10 @@ on_every_store! {
     events::events_that_are_outdated_are_gone_and_a_reader_behind_them_is_told_so
     events::a_reader_at_the_end_of_an_idle_stream_misses_nothing_when_all_is_outdated
     events::a_place_that_the_ledger_never_reached_is_none_to_go_on_from
+    history::a_history_is_told_page_by_page_the_generation_that_began_last_first
+    history::the_reservations_of_a_generation_stand_together_where_it_began
+    history::reservations_of_one_instant_are_all_told_whatever_the_pages
+    history::a_history_tells_reservations_as_they_stand
+    history::what_is_forgotten_leaves_the_history_and_its_generation_may_begin_anew
     costs::sums_of_closed_attempts_are_kept_as_long_as_they_are_to_be_and_no_longer
 }

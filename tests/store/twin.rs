@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use genquota::clock::{Clock, ManualClock};
-use genquota::domain::ids::{CapId, GrantId, ModelId, ProviderId, RequestId, ReservationId, SubjectId, Target, TierId, UserId};
+use genquota::domain::ids::{
+    CapId, GenerationId, GrantId, ModelId, ProviderId, RequestId, ReservationId, SubjectId, Target, TierId, UserId,
+};
 use genquota::domain::ledger::{
-    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, Correction, EventKind, Expected, Fingerprint, Ledger, Movement, Next,
-    Refunding, Row, Share, Side, Source, State, Step, Take, Transaction,
+    AccountKey, AccountKind, Answer, CapLeg, Carry, Changes, Correction, EventKind, Expected, Fingerprint, HistoryPlace, Ledger, Movement,
+    Next, Refunding, Row, Share, Side, Source, State, Step, Take, Transaction,
 };
 use genquota::domain::reservation::{Detail, Outcome, Refund};
 use genquota::domain::subject::Document;
@@ -143,7 +145,7 @@ impl Twins {
         };
         let movement = if event == EventKind::Extended && held { Movement::Keep } else { Movement::Move { take: self.take(row), into } };
         let ttl = (state == State::Held).then(|| SignedDuration::from_secs(self.random.i64(1..900)));
-        let detail = self.detail(state, event);
+        let detail = self.detail(&id, row, state, event);
         Step { id, fingerprint: print, expected, movement, next: Next { state, ttl, detail, event } }
     }
 
@@ -153,7 +155,7 @@ impl Twins {
         let named: Vec<_> = row.legs.iter().map(|leg| leg.account.clone()).chain(others).filter(|_| self.random.bool()).collect();
         let shares = named.iter().map(|account| Share { account: account.clone(), amount: micros(self.random.i64(0..20)) }).collect();
         let watched = (0..self.random.usize(..3)).filter_map(|_| named.first().cloned()).collect();
-        let mut detail = (*self.detail(row.state, EventKind::Refunded)).clone();
+        let mut detail = (*self.detail(&row.id, Some(row), row.state, EventKind::Refunded)).clone();
         detail.refunds.push(Refund {
             request: RequestId::new("refund").unwrap(),
             fingerprint: print,
@@ -223,8 +225,16 @@ impl Twins {
         }
     }
 
-    fn detail(&mut self, state: State, event: EventKind) -> Arc<Detail> {
+    fn detail(&mut self, id: &ReservationId, row: Option<&Row>, state: State, event: EventKind) -> Arc<Detail> {
         let mut detail = (*detail(start())).clone();
+        // That of the reservation itself, that of another one, or one that has no reservation's id.
+        let generation = match self.random.u32(..4) {
+            0 => format!("r{}", self.random.usize(..IDS)),
+            1 => format!("g{}", self.random.u32(..5)),
+            _ => id.to_string(),
+        };
+        // A reservation stays with its generation.
+        detail.generation = row.map_or_else(|| GenerationId::new(&generation).unwrap(), |row| row.detail.generation.clone());
         let target = |name| Target { provider: ProviderId::new("acme").unwrap(), model: ModelId::new(name).unwrap() };
         detail.planned_target = Some(target("fast"));
         let attempt = &mut detail.attempts[0];
@@ -267,8 +277,30 @@ impl Twins {
             assert_eq!(self.store.document(subject).await.unwrap(), self.ledger.document(subject));
             self.compare_fields(subject, accounts.len() + rows.len());
         }
+        self.compare_histories().await;
         self.compare_events();
         self.compare_sums().await;
+    }
+
+    /// Both tell the same reservations in the same order, and the index holds nothing else.
+    async fn compare_histories(&mut self) {
+        for name in SUBJECTS {
+            let subject = subject(name);
+            let expected = self.ledger.history(&subject, &HistoryPlace::END, usize::MAX, self.clock.now(), &mut self.changes);
+            let found = self.store.history(&subject, &HistoryPlace::END, 1000).await.unwrap();
+            assert_eq!(found, expected, "{subject}");
+            let mut others = BTreeMap::<String, (i64, usize)>::new();
+            for row in expected.iter().filter(|row| row.id.as_str() != row.detail.generation.as_str()) {
+                others.entry(format!("g:{}", row.detail.generation)).or_insert((row.began.as_microsecond(), 0)).1 += 1;
+            }
+            assert_eq!(self.lines(&["ZRANGE", &format!("{{gqtwin:0}}h:{subject}"), "0", "-1"]).len(), expected.len());
+            let names = self.lines(&["HKEYS", &format!("{{gqtwin:0}}s:{subject}")]);
+            assert_eq!(names.iter().filter(|name| name.starts_with("g:")).count(), others.len(), "{subject}: {names:?}");
+            for (field, (began, count)) in others {
+                let stored = self.server.command(&["HGET", &format!("{{gqtwin:0}}s:{subject}"), &field]);
+                assert_eq!(stored, format!("{began} {count}"), "{subject} {field}");
+            }
+        }
     }
 
     /// Nothing is kept that the ledger has not.
@@ -348,6 +380,9 @@ async fn run(kind: Kind) {
         number += twins.step(number).await;
     }
     for event in &twins.changes.events {
+        if event.row.as_ref().is_some_and(|row| row.began < row.create_time) {
+            *answers.entry("of a generation that had begun").or_default() += 1;
+        }
         let name = match event.kind {
             EventKind::Expired => "expired",
             EventKind::Refunded => "refunded",
@@ -358,6 +393,7 @@ async fn run(kind: Kind) {
     twins.compare_all().await;
     // A run that hardly changes anything would prove nothing.
     assert!(answers["done"] > OPERATIONS / 8 && answers["expired"] > 50 && answers["refunded"] > 50, "{answers:?}");
+    assert!(answers["of a generation that had begun"] > 50, "{answers:?}");
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use genquota::clock::{Clock, ManualClock};
 use genquota::domain::ids::ReservationId;
-use genquota::domain::ledger::{Answer, State, Take};
+use genquota::domain::ledger::{Answer, HistoryPlace, State, Take};
 use genquota::store::Urgency;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::fixtures::{RETENTION, allowance, commit, describe, done, overage, reserve, row, start, subject, take};
 use crate::lab::{Cluster, Kind, Server, Settings};
@@ -168,6 +168,44 @@ async fn a_moved_ledger_goes_on_where_it_was() {
         assert_eq!(left, right);
     }
     assert_eq!(left.len(), right.len());
+}
+
+/// The history of every subject, in its order.
+async fn histories(store: &crate::shelf::Live) -> Vec<Vec<(String, Timestamp, State)>> {
+    let mut histories = Vec::new();
+    for number in 0..SUBJECTS {
+        let rows = store.store().history(&subject(&name(number)), &HistoryPlace::END, 100).await.unwrap();
+        histories.push(rows.iter().map(|row| (row.id.to_string(), row.began, row.state)).collect());
+    }
+    histories
+}
+
+#[tokio::test]
+async fn a_history_moves_with_its_ledger_and_is_forgotten_there() {
+    let (place, end) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Arc::new(ManualClock::at(start()));
+    let store = embedded(place.path(), &clock);
+    live(&store, &clock, SUBJECTS).await;
+    let expected = histories(&store).await;
+    assert!(expected.iter().flatten().any(|(id, began, _)| id != "r0" && *began < clock.now() - SignedDuration::from_hours(20)));
+    drop(store);
+    let file = exported(&mut directory(place.path())).await;
+
+    let server = server(Kind::Redis7);
+    imported(&mut archive(&server.url(), 8).await, &file).await.unwrap();
+    let store = redis(&server.url(), 8, &clock).await;
+    assert_eq!(histories(&store).await, expected);
+    store.store().close().await;
+    imported(&mut directory(end.path()), &exported(&mut archive(&server.url(), 8).await).await).await.unwrap();
+    assert_eq!(histories(&embedded(end.path(), &clock)).await, expected);
+
+    let store = redis(&server.url(), 8, &clock).await;
+    for _ in 0..3 {
+        clock.advance(RETENTION * 2);
+        store.sweep().await;
+    }
+    assert!(histories(&store).await.iter().all(Vec::is_empty));
+    assert_eq!(server.ask(&["KEYS", "*}h:*"]).unwrap().array().len(), 0, "an index of nothing is no key");
 }
 
 /// Subjects, without the numbers of the events that changed them.

@@ -22,7 +22,7 @@ pub enum State {
     Expired,
 }
 
-/// One reservation. `detail` is the policy's; the ledger only keeps it.
+/// One reservation. `detail` is the policy's; the ledger keeps it, and reads of it which generation this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub id: ReservationId,
@@ -35,6 +35,8 @@ pub struct Row {
     pub opened_by: Fingerprint,
     pub settled_by: Option<Fingerprint>,
     pub create_time: Timestamp,
+    /// When its generation began: with this reservation, or with an earlier one that was remembered when this one was made.
+    pub began: Timestamp,
     /// When a held reservation expires.
     pub deadline: Timestamp,
     pub settle_time: Option<Timestamp>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::{Account, AccountKey};
+use super::history::{History, HistoryPlace};
 use super::row::{Event, EventKind, Leg, Row, State};
 use super::take::{Working, receipt};
 use super::transaction::{Answer, Correction, Done, Expected, Movement, Side, Step, Take, Transaction};
@@ -35,6 +36,8 @@ struct Subject {
     document: Option<Arc<Document>>,
     accounts: HashMap<AccountKey, Account>,
     reservations: HashMap<ReservationId, Arc<Row>>,
+    /// What `reservations` holds, in order.
+    history: History,
 }
 
 /// What time alone brings about.
@@ -102,6 +105,21 @@ impl Ledger {
         let now = self.not_before_last(now);
         self.expire_if_due(subject, id, now, changes);
         self.subjects.get(subject)?.reservations.get(id).cloned()
+    }
+
+    /// Reservations that stand before a place in a subject's history, as they stand at `now`, the last first.
+    pub fn history(
+        &mut self,
+        subject: &SubjectId,
+        before: &HistoryPlace,
+        limit: usize,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Vec<Arc<Row>> {
+        let Some(state) = self.subjects.get(subject) else { return Vec::new() };
+        let found = state.history.before(before).take(limit).filter_map(|id| state.reservations.get(id));
+        let ids: Vec<ReservationId> = found.map(|row| row.id.clone()).collect();
+        ids.iter().filter_map(|id| self.reservation(subject, id, now, changes)).collect()
     }
 
     pub fn document(&self, subject: &SubjectId) -> Option<Arc<Document>> {
@@ -196,7 +214,8 @@ impl Ledger {
                     }
                     Movement::Refund(refunding) => row.map_or_else(Vec::new, |row| accounts.refund(row, &refunding.shares)),
                 };
-                Some(Arc::new(Row { sequence: self.sequence + 1, ..next_row(row, step, legs, now) }))
+                let began = subject.and_then(|subject| subject.history.began(&step.next.detail.generation));
+                Some(Arc::new(Row { sequence: self.sequence + 1, ..next_row(row, step, legs, now, began.unwrap_or(now)) }))
             }
             (None, Some(Correction::Raise(take))) => taken(&mut accounts, take, Side::Committed).map(|_| None)?,
             (None, Some(Correction::Lower(share))) => accounts.lower(share, now).map(|()| None)?,
@@ -288,7 +307,8 @@ impl Ledger {
 
     fn forget(&mut self, subject: &SubjectId, id: &ReservationId, now: Timestamp, changes: &mut Changes) {
         let Some(state) = self.subjects.get_mut(subject) else { return };
-        if state.reservations.remove(id).is_some() {
+        if let Some(row) = state.reservations.remove(id) {
+            state.history.leave(&row);
             self.last_time = now;
             changes.forgotten.push((subject.clone(), id.clone()));
         }
@@ -333,7 +353,11 @@ impl Ledger {
 
     fn put_row(&mut self, subject: &SubjectId, row: Arc<Row>) {
         let state = self.subjects.entry(subject.clone()).or_default();
-        if let Some(before) = state.reservations.insert(row.id.clone(), row.clone()) {
+        let before = state.reservations.insert(row.id.clone(), row.clone());
+        if before.is_none() {
+            state.history.enter(&row);
+        }
+        if let Some(before) = before {
             let due = due_of(subject, &before, self.retention);
             self.dues_of(&before).remove(&due);
         }
@@ -372,7 +396,8 @@ fn expected_row<'s>(subject: Option<&'s Subject>, step: &Step) -> Result<Option<
     }
 }
 
-fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> Row {
+/// The reservation after a step. `began`: when the generation began that a new one belongs to.
+fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp, began: Timestamp) -> Row {
     let ended = step.next.state != State::Held;
     // A refund changes nothing about the end.
     let settled = row.filter(|_| matches!(step.movement, Movement::Refund(_)));
@@ -385,6 +410,7 @@ fn next_row(row: Option<&Row>, step: &Step, legs: Vec<Leg>, now: Timestamp) -> R
         opened_by: row.map_or(step.fingerprint, |row| row.opened_by),
         settled_by: settled.map_or(ended.then_some(step.fingerprint), |row| row.settled_by),
         create_time: row.map_or(now, |row| row.create_time),
+        began: row.map_or(began, |row| row.began),
         deadline: step.next.ttl.map_or(deadline, |ttl| deadline.max(now.checked_add(ttl).unwrap_or(Timestamp::MAX))),
         settle_time: settled.map_or(ended.then_some(now), |row| row.settle_time),
         legs,

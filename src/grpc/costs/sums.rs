@@ -1,11 +1,9 @@
 //! Summaries and forecasts of costs: requests in, rows out.
 
-use std::collections::BTreeSet;
-
 use crate::domain::ids::ActionId;
 use crate::domain::report::{Figures, GroupBy, RowKey};
 use crate::domain::summary::{Tally, decimal};
-use crate::grpc::read::{Reader, shown};
+use crate::grpc::read::Reader;
 use crate::grpc::write;
 use crate::proto::v1;
 use crate::service::{Forecast, ForecastCommand, ServiceError, Summary, SummaryCommand};
@@ -22,7 +20,7 @@ pub(super) fn read_summary(request: &v1::SummarizeCostsRequest) -> Result<Summar
     let end_time = reader.time("end_time", request.end_time.as_ref());
     let step = hours(&mut reader, "step", request.step.as_ref());
     let filters = reader.filters(request.filters.as_ref());
-    let group_by = group_by(&mut reader, &request.group_by);
+    let group_by = reader.group_by(&request.group_by, &GroupBy::OF_COSTS, &ALWAYS);
     let command = || {
         let (start_time, end_time) = (start_time?, end_time?);
         Some(SummaryCommand { start_time, end_time, step: step?, filters: filters?, group_by: group_by? })
@@ -49,23 +47,6 @@ pub(super) fn read_forecast(request: &v1::ForecastCostsRequest) -> Result<Foreca
     };
     let command = command();
     reader.finish(command)
-}
-
-fn group_by(reader: &mut Reader, names: &[String]) -> Option<Vec<GroupBy>> {
-    let mut seen = BTreeSet::new();
-    let mut groups = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let field = format!("group_by[{index}]");
-        if !seen.insert(name) {
-            return reader.problem(field, format!("`{}` stands twice", shown(name)));
-        }
-        match GroupBy::ALL.into_iter().find(|group| group.name() == name) {
-            Some(group) => groups.push(group),
-            None if ALWAYS.contains(&name.as_str()) => {}
-            None => return reader.problem(field, "must be one of `subject`, `user`, `plan`, `action`"),
-        }
-    }
-    Some(groups)
 }
 
 /// Whole hours above zero.

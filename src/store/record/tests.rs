@@ -3,6 +3,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
+use proptest::array::uniform3;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -143,13 +144,14 @@ prop_compose! {
         (id, version, sequence) in (id(ReservationId::new), any::<u64>(), any::<u64>()),
         state in select(vec![State::Held, State::Committed, State::Released, State::Expired]),
         (opened_by, settled_by) in (fingerprint(), option::of(fingerprint())),
-        (create_time, deadline, settle_time) in (time(), time(), option::of(time())),
+        ([create_time, began, deadline], settle_time) in (uniform3(time()), option::of(time())),
         legs in vec((account_key(), micros(), micros()), 0..4),
         (late, detail) in (any::<bool>(), detail()),
     ) -> Row {
         let legs = legs.into_iter().map(|(account, held, used)| Leg { account, held, used }).collect();
         Row {
-            id, version, sequence, state, opened_by, settled_by, create_time, deadline, settle_time, legs, late, detail: Arc::new(detail),
+            id, version, sequence, state, opened_by, settled_by, create_time, began, deadline, settle_time, legs, late,
+            detail: Arc::new(detail),
         }
     }
 }
@@ -244,7 +246,7 @@ fn billing() -> impl Strategy<Value = Billing> {
 prop_compose! {
     fn settlement()(
         (id, billing, fingerprint, row, trace) in
-            (id(ReservationId::new), billing(), fingerprint(), option::of(row()), option::of(trace())),
+            (id(ReservationId::new), billing(), fingerprint(), option::of(row().boxed()), option::of(trace())),
         ending in prop_oneof![
             option::of(work()).prop_map(|delivered| Ending::Commit { delivered }),
             (outcome(), text()).prop_map(|(outcome, note)| Ending::Release { outcome, note }),
@@ -270,7 +272,7 @@ prop_compose! {
         (subject, accept_time) in (id(SubjectId::new), time()),
         command in prop_oneof![
             settlement().prop_map(Command::Settlement),
-            (row(), any::<i32>(), 0..1_000_000_000_i32).prop_map(|(row, seconds, nanos)| {
+            (row().boxed(), any::<i32>(), 0..1_000_000_000_i32).prop_map(|(row, seconds, nanos)| {
                 let nanos = if seconds < 0 { -nanos } else { nanos };
                 Command::Hold(QueuedHold { row: Arc::new(row), ttl: SignedDuration::new(seconds.into(), nanos) })
             }),

@@ -95,9 +95,16 @@ impl Keys {
 }
 
 impl PartitionKeys {
-    /// A subject's hash: `v` and `d` its document, `a:<account>` its accounts, `r:<id>` its reservations.
+    /// A subject's hash: `v` and `d` its document, `a:<account>` its accounts, `r:<id>` its reservations, `g:<generation>` when a generation
+    /// began and how many of its reservations have an id other than its own.
     pub(super) fn subject(&self, subject: &str) -> String {
         format!("{}s:{subject}", self.tag)
+    }
+
+    /// A subject's reservations in the order of its history, by when their generation began: `generation`, where that is the reservation's
+    /// own id, or `generation reservation`.
+    pub(super) fn history(&self, subject: &str) -> String {
+        format!("{}h:{subject}", self.tag)
     }
 
     /// Sums of what was closed within one day since 1970: of everybody, or of one subject. Fields are `hour:key`.
@@ -124,7 +131,14 @@ mod tests {
         let keys = Keys::new("main", 8);
         let subject = SubjectId::new("acme").unwrap();
         let partition = keys.partition(keys.partition_of(&subject));
-        for key in [&partition.meta, &partition.due, &partition.events, &partition.subject("acme"), &partition.costs(7, None)] {
+        for key in [
+            &partition.meta,
+            &partition.due,
+            &partition.events,
+            &partition.subject("acme"),
+            &partition.history("acme"),
+            &partition.costs(7, None),
+        ] {
             assert!(key.starts_with(&partition.tag) && key.matches('{').count() == 1, "{key}");
         }
         assert_eq!(keys.partition(3).subject("acme"), "{gqmain:3}s:acme");

@@ -140,6 +140,20 @@ impl Reply {
         Ok(row.map(Arc::new))
     }
 
+    /// Stored rows at a place, each after a name that tells its id; `None` for a name without one.
+    pub(super) fn rows(&self, place: usize, id: impl Fn(&str) -> Option<ReservationId>) -> Result<Vec<Option<Row>>, ReplyError> {
+        let Some(Value::Array(items)) = self.0.get(place) else { return Err(self.wrong()) };
+        let row = |pair: &[Value]| match pair {
+            [Value::BulkString(_), Value::Nil] => Ok(None),
+            [Value::BulkString(name), Value::BulkString(bytes)] => {
+                let id = std::str::from_utf8(name).ok().and_then(&id).ok_or_else(|| self.wrong())?;
+                Ok(Some(stored_row(&id, bytes)?))
+            }
+            _ => Err(self.wrong()),
+        };
+        items.chunks(2).map(row).collect()
+    }
+
     /// A document, from its version and its record at two places.
     pub(super) fn document(&self, version: usize, text: usize) -> Result<Option<Arc<Document>>, ReplyError> {
         let (Some(_), Some(bytes)) = (self.bytes(version)?, self.bytes(text)?) else { return Ok(None) };

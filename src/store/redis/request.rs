@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use super::keys::PartitionKeys;
 use super::row::{NOTHING, fingerprint_text, state_letter, time_text};
 use super::sweeper::Sweeper;
@@ -42,6 +44,8 @@ pub(super) enum Key {
     Subject(Box<str>),
     /// Two keys: the sums of a subject on the day of the call, and on the next.
     CostsAhead(Box<str>),
+    /// A subject's history.
+    History(Box<str>),
     /// The sums of one day, of a subject or of everybody.
     Costs {
         day: i64,
@@ -64,13 +68,14 @@ impl Key {
         match self {
             Self::Subject(subject) => vec![partition.subject(subject)],
             Self::CostsAhead(subject) => vec![partition.costs(today, Some(subject)), partition.costs(today + 1, Some(subject))],
+            Self::History(subject) => vec![partition.history(subject)],
             Self::Costs { day, subject } => vec![partition.costs(*day, subject.as_deref())],
         }
     }
 
     pub(super) const fn count(&self) -> usize {
         match self {
-            Self::Subject(_) | Self::Costs { .. } => 1,
+            Self::Subject(_) | Self::History(_) | Self::Costs { .. } => 1,
             Self::CostsAhead(_) => 2,
         }
     }
@@ -140,6 +145,9 @@ impl Operation {
         if needs.costs {
             keys.push(Key::CostsAhead(transaction.subject.as_str().into()));
         }
+        if transaction.step.as_ref().is_some_and(|step| step.expected == Expected::Absent) {
+            keys.push(Key::History(transaction.subject.as_str().into()));
+        }
         Self { letter: 'T', keys, rest, needs }
     }
 
@@ -147,6 +155,12 @@ impl Operation {
     pub(super) fn read(subject: &SubjectId, fields: &[String]) -> Self {
         let rest = format!("{subject} {}", fields.join(" ")).into_bytes();
         Self { letter: 'R', keys: vec![Key::of(subject)], rest, needs: Needs::default() }
+    }
+
+    /// Reservations of a subject's history whose generations began at a time or before it, the last first, after so many of them.
+    pub(super) fn history(subject: &SubjectId, from: Timestamp, skip: usize, count: usize) -> Self {
+        let rest = format!("{subject} {} {skip} {count}", time_text(from)).into_bytes();
+        Self { letter: 'J', keys: vec![Key::of(subject), Key::History(subject.as_str().into())], rest, needs: Needs::default() }
     }
 
     /// Documented subjects in order, those after one.
@@ -193,7 +207,7 @@ impl Operation {
                 continue;
             }
             let place = *places.entry(head).or_insert_with(|| {
-                let own = [Key::Subject(head.into()), Key::CostsAhead(head.into())];
+                let own = [Key::Subject(head.into()), Key::CostsAhead(head.into()), Key::History(head.into())];
                 let place = next;
                 next += own.iter().map(Key::count).sum::<usize>();
                 keys.extend(own);
@@ -246,13 +260,17 @@ fn write_step(out: &mut String, step: &Step, (sums_bytes, expiry_bytes, detail_b
     let ttl = or_nothing(step.next.ttl.map(|ttl| ttl.as_micros().max(0)));
     let fingerprint = fingerprint_text(step.fingerprint);
     let (state, event) = (state_letter(step.next.state), event_letter(step.next.event));
-    let written =
-        writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {sums_bytes} {expiry_bytes} {detail_bytes}", step.id)
-            .and_then(|()| match &step.movement {
-                Movement::Keep => Ok(()),
-                Movement::Move { take, .. } => write_take(out, take),
-                Movement::Refund(refunding) => write_refunding(out, refunding),
-            });
+    // Of a reservation that there is, the row tells.
+    let generation = Some(&step.next.detail.generation).filter(|_| step.expected == Expected::Absent);
+    let generation = or_nothing(generation.filter(|generation| generation.as_str() != step.id.as_str()));
+    let lengths = format!("{sums_bytes} {expiry_bytes} {detail_bytes}");
+    let written = writeln!(out, "{kind}\n{} {fingerprint} {expected} {state} {ttl} {event} {generation} {lengths}", step.id).and_then(
+        |()| match &step.movement {
+            Movement::Keep => Ok(()),
+            Movement::Move { take, .. } => write_take(out, take),
+            Movement::Refund(refunding) => write_refunding(out, refunding),
+        },
+    );
     written.expect("writing to a string cannot fail");
 }
 

@@ -1,6 +1,6 @@
 //! A reservation's row and an account as texts, the way the script writes them: readable in a terminal, and taken apart by one match.
 //!
-//! A row is a line of its state, a line for each leg, then the tally that its expiry adds, then its detail as a record. Whatever is not as
+//! A row is a line of its state, at whose end stand when its generation began and which it is, unless that is the reservation itself; a line for each leg, then the tally that its expiry adds, then its detail as a record. Whatever is not as
 //! the script writes it is a [`RecordError`], never a default.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::domain::amount::Micros;
-use crate::domain::ids::ReservationId;
+use crate::domain::ids::{GenerationId, ReservationId};
 use crate::domain::ledger::{Account, AccountKey, Fingerprint, Leg, Row, State};
 use crate::domain::reservation::Detail;
 use crate::store::record::{self, RecordError};
@@ -16,6 +16,8 @@ use crate::store::record::{self, RecordError};
 /// Stands for nothing.
 pub(super) const NOTHING: &str = "-";
 
+/// Parts of a row's first line before its tail.
+const PARTS: usize = 11;
 /// The latest instant the script can compute with, in microseconds: about the year 2255.
 const MICROS_MAX: i64 = 9_000_000_000_000_000;
 
@@ -77,6 +79,15 @@ fn fingerprint(text: &str) -> Result<Fingerprint, RecordError> {
     Ok(Fingerprint(bytes))
 }
 
+/// What stands at the end of a row's first line: when its generation began, and which it is, unless the generation is the reservation.
+pub(super) fn tail_text(row: &Row) -> String {
+    let generation = &row.detail.generation;
+    if generation.as_str() == row.id.as_str() && row.began == row.create_time {
+        return String::new();
+    }
+    format!(" {} {generation}", time_text(row.began))
+}
+
 pub(super) const fn state_letter(state: State) -> char {
     match state {
         State::Held => 'h',
@@ -96,7 +107,11 @@ fn state(letter: &str) -> Result<State, RecordError> {
 pub(super) fn stored_row(id: &ReservationId, bytes: &[u8]) -> Result<Row, RecordError> {
     let (head, tally_bytes, rest) = Head::read(bytes)?;
     let detail = rest.get(tally_bytes..).ok_or_else(|| RecordError::new("row", "ends within its tally"))?;
-    Ok(head.row(id, Arc::new(record::decode_detail(detail)?)))
+    let detail = record::decode_detail(detail)?;
+    if head.generation.as_ref().is_some_and(|generation| *generation != detail.generation) {
+        return Err(RecordError::new("row", "is of another generation than it says"));
+    }
+    Ok(head.row(id, Arc::new(detail)))
 }
 
 /// A row of which the script told the head alone: its detail is the one it was sent.
@@ -110,6 +125,9 @@ struct Head {
     sequence: u64,
     state: State,
     create_time: Timestamp,
+    began: Timestamp,
+    /// `None` where the line does not say.
+    generation: Option<GenerationId>,
     deadline: Timestamp,
     settle_time: Option<Timestamp>,
     late: bool,
@@ -122,17 +140,29 @@ impl Head {
     /// The head, the length of the tally, and what follows.
     fn read(bytes: &[u8]) -> Result<(Self, usize, &[u8]), RecordError> {
         let (first, mut rest) = line(bytes)?;
-        let parts: Vec<&str> = first.split(' ').collect();
+        let mut parts: Vec<&str> = first.split(' ').collect();
+        let tail: Vec<&str> = parts.split_off(PARTS.min(parts.len()));
         let Ok([version, sequence, state_letter, create, deadline, settle, late, opened, settled, legs, tally]) =
-            <[&str; 11]>::try_from(parts)
+            <[&str; PARTS]>::try_from(parts)
         else {
             return Err(RecordError::new("row", format!("has another first line: `{first}`")));
+        };
+        let create_time = time(create)?;
+        let (began, generation) = match tail.as_slice() {
+            [] => (create_time, None),
+            [began, generation] => {
+                let generation = GenerationId::new(generation).map_err(|problem| RecordError::new("row.generation", problem))?;
+                (time(began)?, Some(generation))
+            }
+            _ => return Err(RecordError::new("row", format!("has another first line: `{first}`"))),
         };
         let mut head = Self {
             version: number(version)?,
             sequence: number(sequence)?,
             state: state(state_letter)?,
-            create_time: time(create)?,
+            create_time,
+            began,
+            generation,
             deadline: time(deadline)?,
             settle_time: present(settle).map(time).transpose()?,
             late: late == "1",
@@ -149,8 +179,22 @@ impl Head {
     }
 
     fn row(self, id: &ReservationId, detail: Arc<Detail>) -> Row {
-        let Self { version, sequence, state, create_time, deadline, settle_time, late, opened_by, settled_by, legs } = self;
-        Row { id: id.clone(), version, sequence, state, opened_by, settled_by, create_time, deadline, settle_time, legs, late, detail }
+        let Self { version, sequence, state, create_time, began, deadline, settle_time, late, opened_by, settled_by, legs, .. } = self;
+        Row {
+            id: id.clone(),
+            version,
+            sequence,
+            state,
+            opened_by,
+            settled_by,
+            create_time,
+            began,
+            deadline,
+            settle_time,
+            legs,
+            late,
+            detail,
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! A subject's fields and an event's text as the script keeps them (`script.lua`), made from the domain's types and read back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::request::{event_letter, expiry_text};
-use super::row::{NOTHING, account, fingerprint_text, number, state_letter, stored_row, time_text};
+use super::row::{NOTHING, account, fingerprint_text, number, state_letter, stored_row, tail_text, time_text};
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Event, EventKind, Row};
 use crate::domain::subject::Document;
@@ -33,7 +34,22 @@ pub(super) fn fields(subject: &SubjectState) -> Vec<(String, Vec<u8>)> {
     }
     fields.extend(subject.accounts.iter().map(|(key, account)| (format!("a:{key}"), account_text(account).into_bytes())));
     fields.extend(subject.reservations.iter().map(|row| (format!("r:{}", row.id), row_text(row))));
+    let mut generations = BTreeMap::<_, (Timestamp, usize)>::new();
+    for row in subject.reservations.iter().filter(|row| row.id.as_str() != row.detail.generation.as_str()) {
+        generations.entry(row.detail.generation.as_str()).or_insert((row.began, 0)).1 += 1;
+    }
+    let entry = |(generation, (began, count))| (format!("g:{generation}"), format!("{} {count}", time_text(began)).into_bytes());
+    fields.extend(generations.into_iter().map(entry));
     fields
+}
+
+/// The members of a subject's history, with their scores.
+pub(super) fn history(subject: &SubjectState) -> impl Iterator<Item = (i64, String)> {
+    subject.reservations.iter().map(|row| {
+        let (id, generation) = (&row.id, &row.detail.generation);
+        let member = if id.as_str() == generation.as_str() { id.to_string() } else { format!("{generation} {id}") };
+        (time_text(row.began), member)
+    })
 }
 
 /// A subject, from all fields of its hash. One that no version of this program writes is an error.
@@ -53,6 +69,8 @@ pub(super) fn subject(id: &SubjectId, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Result
                 let id = ReservationId::new(id).map_err(|problem| RecordError::new("field", problem))?;
                 state.reservations.push(Arc::new(stored_row(&id, &value)?));
             }
+            // What the index says follows from the rows.
+            Some(("g", _)) => {}
             _ => return Err(RecordError::new("field", format!("is unknown: `{name}`"))),
         }
     }
@@ -76,7 +94,7 @@ fn row_text(row: &Row) -> Vec<u8> {
     let settle = row.settle_time.map_or_else(|| NOTHING.to_owned(), |time| time_text(time).to_string());
     let settled = row.settled_by.map_or_else(|| NOTHING.to_owned(), fingerprint_text);
     let mut text = format!(
-        "{} {} {} {} {} {settle} {} {} {settled} {} {}\n",
+        "{} {} {} {} {} {settle} {} {} {settled} {} {}{}\n",
         row.version,
         row.sequence,
         state_letter(row.state),
@@ -86,6 +104,7 @@ fn row_text(row: &Row) -> Vec<u8> {
         fingerprint_text(row.opened_by),
         row.legs.len(),
         tally.len(),
+        tail_text(row),
     );
     for leg in &row.legs {
         text.push_str(&format!("{} {} {}\n", leg.account, leg.held.get(), leg.used.get()));

@@ -114,8 +114,8 @@ impl<'w> Writer<'w> {
 
 fn row_in_whole_micros(row: &Arc<Row>) -> Arc<Row> {
     let (create_time, deadline) = (whole_micros(row.create_time), whole_micros(row.deadline));
-    let settle_time = row.settle_time.map(whole_micros);
-    Arc::new(Row { create_time, deadline, settle_time, ..(**row).clone() })
+    let (began, settle_time) = (whole_micros(row.began), row.settle_time.map(whole_micros));
+    Arc::new(Row { create_time, began, deadline, settle_time, ..(**row).clone() })
 }
 
 /// The first whole microsecond that is not before a time: the grain of every store, so that one ledger is the same in all of them.

@@ -59,7 +59,7 @@ fn what_is_known_is_there_at_zero_before_anything_happens() {
     assert_eq!(values(&metrics, "genquota_cost_shift_up_total", &["provider=\"a\""]), [0.0, 0.0]);
     assert_eq!(values(&metrics, "genquota_denials_total", &["action=\"image.generate\""]), [0.0; 8]);
     assert_eq!(values(&metrics, "genquota_reservations_expired_total", &[]), [0.0]);
-    assert_eq!(values(&metrics, "genquota_store_errors_total", &["error=\"unavailable\""]), [0.0; 9]);
+    assert_eq!(values(&metrics, "genquota_store_errors_total", &["error=\"unavailable\""]), [0.0; 10]);
     assert_eq!(values(&metrics, "genquota_catalog_info", &["version=\"v1\""]).len(), 1);
 }
 

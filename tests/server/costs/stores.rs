@@ -69,4 +69,4 @@ macro_rules! on_every_store {
     };
 }
 
-pub(super) use on_every_store;
+pub(crate) use on_every_store;

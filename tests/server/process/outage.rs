@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use genquota::clock::ManualClock;
 use genquota::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use genquota::domain::ledger::{Account, AccountKey, Answer, Row, Transaction};
+use genquota::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
 use genquota::domain::subject::Document;
 use genquota::domain::summary::CostSum;
 use genquota::proto::v1;
@@ -59,6 +59,10 @@ impl Store for Door {
 
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         self.through()?.reservation(subject, id, urgency).await
+    }
+
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        self.through()?.history(subject, before, limit).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

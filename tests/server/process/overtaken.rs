@@ -7,7 +7,7 @@ use genquota::clock::ManualClock;
 use genquota::domain::administration::{Administration, NewSubscription, Request, Requested};
 use genquota::domain::ids::{ActionId, GenerationId, PlanId, RequestId, ReservationId, SubjectId, Target};
 use genquota::domain::ids::{CatalogVersion, ModelId, ProviderId};
-use genquota::domain::ledger::{Account, AccountKey, Answer, Fingerprint, Row, Transaction};
+use genquota::domain::ledger::{Account, AccountKey, Answer, Fingerprint, HistoryPlace, Row, Transaction};
 use genquota::domain::period::Cadence;
 use genquota::domain::reservation::Labels;
 use genquota::domain::subject::Document;
@@ -51,6 +51,10 @@ impl Store for Late {
 
     async fn reservation(&self, subject: &SubjectId, id: &ReservationId, urgency: Urgency) -> Result<Option<Arc<Row>>, StoreError> {
         self.store.reservation(subject, id, urgency).await
+    }
+
+    async fn history(&self, subject: &SubjectId, before: &HistoryPlace, limit: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        self.store.history(subject, before, limit).await
     }
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {

@@ -4,8 +4,8 @@
 --
 -- KEYS  1 meta, then as the step says.
 -- ARGV  1 the genesis that the partition must have, 2 the step, 3 its mode: `w` writes what is missing, `c` wants it to be there.
---         S  a subject        KEYS 2 its hash, 3 due, 4 lapses, 5 documented subjects
---                             ARGV 4 fields, 5 due, 6 lapses (lines `score member`), 7 the subject if it is documented, else `-`
+--         S  a subject        KEYS 2 its hash, 3 due, 4 lapses, 5 its history, 6 documented subjects
+--                             ARGV 4 fields, 5 due, 6 lapses, 7 history (lines `score member`), 8 the subject if it is documented, else `-`
 --         E  events           KEYS 2 the stream; ARGV 4 generation, 5 fields named `number:time`, in rising order
 --         C  sums of costs    KEYS 2 who spent when, 3.. a hash for each day and subject; ARGV 4 lines `place day subject field sums`
 --         P  the position     ARGV 4 number and 5 time that it rises to
@@ -50,13 +50,13 @@ local function subject(key, mode)
   for from = 1, #wanted, VALUES_MAX do
     call('HSET', key, unpack(wanted, from, math.min(from + VALUES_MAX - 1, #wanted)))
   end
-  for place, lines in ipairs({ ARGV[5], ARGV[6] }) do
+  for place, lines in ipairs({ ARGV[5], ARGV[6], ARGV[7] }) do
     for score, member in string.gmatch(lines, '(%d+) ([^\n]+)\n') do
       call('ZADD', KEYS[place + 2], score, member)
     end
   end
-  if ARGV[7] ~= '-' then
-    call('ZADD', KEYS[5], 0, ARGV[7])
+  if ARGV[8] ~= '-' then
+    call('ZADD', KEYS[6], 0, ARGV[8])
   end
   return { 'K', 1, 0 }
 end

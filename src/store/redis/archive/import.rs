@@ -197,12 +197,19 @@ impl RedisArchive {
         let due: String = held.map(|row| format!("{} {id} {}\n", time_text(row.deadline), row.id)).collect();
         let lapsing = subject.accounts.iter().filter_map(|(key, account)| Some((key, account.lapses?)));
         let lapses: String = lapsing.map(|(key, at)| format!("{} {id} {key}\n", time_text(at))).collect();
+        let history: String = text::history(subject).map(|(began, member)| format!("{began} {member}\n")).collect();
         let documented = if subject.document.is_some() { id.as_str() } else { NOTHING };
         let step = Step {
             partition,
             letter: "S",
-            keys: vec![names.subject(id.as_str()), names.due.clone(), names.lapses.clone(), names.subjects.clone()],
-            arguments: vec![fields, due.into_bytes(), lapses.into_bytes(), documented.as_bytes().to_vec()],
+            keys: vec![
+                names.subject(id.as_str()),
+                names.due.clone(),
+                names.lapses.clone(),
+                names.history(id.as_str()),
+                names.subjects.clone(),
+            ],
+            arguments: vec![fields, due.into_bytes(), lapses.into_bytes(), history.into_bytes(), documented.as_bytes().to_vec()],
             of: (line, &format!("subject {id}")),
         };
         self.step(step).await

@@ -38,6 +38,7 @@ const COMMANDS: &[&str] = &[
     "ZADD % 1 m",
     "ZREM % m",
     "ZRANGEBYSCORE % 0 1",
+    "ZREVRANGEBYSCORE % 1 0",
     "ZRANGEBYLEX % - +",
     "XADD % * f v",
     "XRANGE % - +",

@@ -10,6 +10,7 @@
 --         lapses, place of the documented subjects, place of who spent when (0: not declared), whether what is due was swept.
 --       2.. operations, each carried out after the one before it:
 --         T  a transaction        R  read fields        L  list documented subjects
+--         J  reservations in the order of a subject's history
 --         P  what is due          S  sweep it           V  is this still the ledger that was seen?
 --         K  sums of a day        I  who has some
 --         Q  events after a place, and how their stream stands

@@ -31,6 +31,28 @@ if wanted.R then
   end
 end
 
+if wanted.J then
+  -- J place subject from skip count: a subject's reservations whose generations began at a time or before it, the last first, after so many of
+  -- them; names as in the history, which is the next key, each with its row, also where that is as good as forgotten.
+  operations.J = function(operation)
+    local place, subject, from, skip, count = match(operation, '^J (%d+) (%S+) (%d+) (%d+) (%d+)$')
+    local wait = due_first(subject)
+    if wait then
+      return wait
+    end
+    local names = call('ZREVRANGEBYSCORE', KEYS[place + 1], from, '-inf', 'LIMIT', skip, count)
+    local fields, found = {}, {}
+    for index, name in ipairs(names) do
+      fields[index] = 'r:' .. match(name, '%S+$')
+    end
+    local stored = #fields > 0 and call('HMGET', KEYS[tonumber(place)], unpack(fields)) or {}
+    for index, name in ipairs(names) do
+      found[2 * index - 1], found[2 * index] = name, stored[index]
+    end
+    return { 'J', now_text, found }
+  end
+end
+
 if wanted.L then
   -- L after count: documented subjects in order, those after one.
   operations.L = function(operation)

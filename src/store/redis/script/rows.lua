@@ -1,6 +1,6 @@
 -- What is kept of a subject, and what every change leaves.
 
-local note, row_of, head_of, is_forgotten, account_of, account_text, give_back, write, roll, due_first
+local note, row_of, head_of, is_forgotten, account_of, account_text, give_back, write, roll, due_first, place_of, leave
 
 if wanted.T or wanted.S then
   -- The event of a change.
@@ -16,7 +16,7 @@ if wanted.T or wanted.S then
     local legs = row.legs
     local parts = {
       format('%d %d ', row.version, sequence + 1), row.state, ' ', row.create, format(' %d ', row.deadline), row.settle, ' ', row.late, ' ',
-      row.opened, ' ', row.settled, format(' %d %d\n', #legs, #row.tally),
+      row.opened, ' ', row.settled, format(' %d %d', #legs, #row.tally), row.tail, '\n',
     }
     local count = #parts
     for place = 1, #legs do
@@ -77,6 +77,29 @@ if wanted.T or wanted.S then
       end
     end
     return nil
+  end
+
+  -- When the generation of a row began, and which it is: the reservation itself, unless the row's tail says otherwise.
+  place_of = function(row, id)
+    local began, generation = match(row.tail, '^ (%d+) (%S+)$')
+    return began or row.create, generation or id
+  end
+
+  -- Takes a row out of its subject's history. Beside the sorted set, a field tells when a generation began and how many of its reservations
+  -- have another id than it; there is none where none has.
+  leave = function(key, history, row, id)
+    local _, generation = place_of(row, id)
+    if generation == id then
+      call('ZREM', history, id)
+      return
+    end
+    call('ZREM', history, generation .. ' ' .. id)
+    local began, others = match(call('HGET', key, 'g:' .. generation) or '', '^(%d+) (%d+)$')
+    if began and tonumber(others) > 1 then
+      call('HSET', key, 'g:' .. generation, began .. ' ' .. format('%d', others - 1))
+    else
+      call('HDEL', key, 'g:' .. generation)
+    end
   end
 
   -- Writes the accounts that changed, and whatever else is to be written to the subject's hash.
@@ -143,16 +166,17 @@ if COSTS then
   end
 end
 
--- Rows: `version number state create deadline settle late opened settled legs tally`, a line for each leg, then the tally and the detail.
+-- Rows: `version number state create deadline settle late opened settled legs tally`, and at the end of that line the tail, which is empty or
+-- ` began generation`; a line for each leg, then the tally and the detail.
 row_of = function(stored)
-  local version, state, create, deadline, settle, late, opened, settled, legs, tally, at =
-    match(stored, '^(%d+) %d+ (%a) (%d+) (%d+) (%S+) ([01]) (%x+) (%S+) (%d+) (%d+)\n()')
+  local version, state, create, deadline, settle, late, opened, settled, legs, tally, tail, at =
+    match(stored, '^(%d+) %d+ (%a) (%d+) (%d+) (%S+) ([01]) (%x+) (%S+) (%d+) (%d+)([^\n]*)\n()')
   if not version then
     return nil
   end
   local row = {
     version = tonumber(version), state = state, create = create, deadline = tonumber(deadline), settle = settle, late = late,
-    opened = opened, settled = settled, legs = {}, stored = stored, tally = '', detail = '',
+    opened = opened, settled = settled, tail = tail, legs = {}, stored = stored, tally = '', detail = '',
   }
   for place = 1, tonumber(legs) do
     local key, held, used, after = match(stored, '^(%S+) (%d+) (%d+)\n()', at)

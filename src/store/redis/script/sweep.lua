@@ -104,18 +104,19 @@ if wanted.S then
     return false
   end
 
-  local function forget(key, id)
+  local function forget(key, history, id)
     local stored = call('HGET', key, 'r:' .. id)
     local row = stored and row_of(stored)
     if row and is_forgotten(row) then
       call('HDEL', key, 'r:' .. id)
+      leave(key, history, row, id)
       changed = true
     end
     return stored and not row
   end
 
   -- S reached, and a line for each member: `d place subject id`, `l place subject account`, `f place subject id`, `o place day subject`.
-  -- Behind the key of a subject come its two of costs.
+  -- Behind the key of a subject come its two of costs, then its history.
   operations.S = function(operation)
     local reached, at = match(operation, '^S (%S+)\n()')
     local before, damaged = sequence, {}
@@ -129,7 +130,7 @@ if wanted.S then
         call('UNLINK', key)
         call('ZREM', SPENT, subject .. ' ' .. name)
       else
-        broken = forget(key, name)
+        broken = forget(key, KEYS[place + 3], name)
       end
       if broken then
         damaged[#damaged + 1] = subject .. ' ' .. name

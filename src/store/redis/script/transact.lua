@@ -167,13 +167,13 @@ if wanted.T then
     end
 
     -- Read.
-    local id, fingerprint, expected, state, ttl, event, added_bytes, tally_bytes, detail_bytes
-    local take, shares, watched, names, accounts, row = nil, nil, nil, {}, {}, nil
+    local id, fingerprint, expected, state, ttl, event, generation, added_bytes, tally_bytes, detail_bytes
+    local take, shares, watched, names, accounts, row, forgotten = nil, nil, nil, {}, {}, nil, nil
     local fields, wanted_names = { 'v' }, {}
     -- A and L are no step of a reservation.
     if kind ~= '-' and kind ~= 'A' and kind ~= 'L' then
-      id, fingerprint, expected, state, ttl, event, added_bytes, tally_bytes, detail_bytes, at =
-        match(operation, '^(%S+) (%x+) (%S+) (%a) (%S+) (%a) (%d+) (%d+) (%d+)\n()', at)
+      id, fingerprint, expected, state, ttl, event, generation, added_bytes, tally_bytes, detail_bytes, at =
+        match(operation, '^(%S+) (%x+) (%S+) (%a) (%S+) (%a) (%S+) (%d+) (%d+) (%d+)\n()', at)
       fields[2] = 'r:' .. id
     end
     if kind == 'R' or kind == 'C' or kind == 'A' then
@@ -193,6 +193,15 @@ if wanted.T then
         fields[#fields + 1] = 'a:' .. name
       end
     end
+    -- What is known of the generation of a new reservation, and the reservation that has its id.
+    local known_at = #fields + 1
+    if expected == 'A' then
+      generation = generation == '-' and id or generation
+      fields[known_at] = 'g:' .. generation
+      if generation ~= id then
+        fields[known_at + 1] = 'r:' .. generation
+      end
+    end
     local stored = call('HMGET', key, unpack(fields))
     for index, name in ipairs(wanted_names) do
       accounts[name] = account_of(stored[first + index])
@@ -207,7 +216,7 @@ if wanted.T then
         return { 'C', id }
       end
       if is_forgotten(row) then
-        row = nil
+        row, forgotten = nil, row
       end
     end
 
@@ -283,12 +292,25 @@ if wanted.T then
       document = sub(operation, at, at + document_bytes - 1)
       at = at + document_bytes
     end
-    local ended, deadline, head, late = state ~= 'h', nil, nil, false
+    local ended, deadline, head, late, began, tail = state ~= 'h', nil, nil, false, nil, row and row.tail or ''
     if id then
       added = sub(operation, at, at + added_bytes - 1)
       at = at + added_bytes
       tally = sub(operation, at, at + tally_bytes - 1)
       detail = sub(operation, at + tally_bytes, at + tally_bytes + detail_bytes - 1)
+      if expected == 'A' then
+        local first = stored[known_at + 1] and row_of(stored[known_at + 1])
+        if stored[known_at] then
+          began = match(stored[known_at], '^%d+')
+        elseif first and not is_forgotten(first) then
+          local since, own = place_of(first, generation)
+          began = own == generation and since
+        end
+        began = began or now_text
+        if generation ~= id or began ~= now_text then
+          tail = ' ' .. began .. ' ' .. generation
+        end
+      end
       deadline = row and row.deadline or now
       if ttl ~= '-' then
         deadline = max(deadline, now + ttl)
@@ -299,7 +321,7 @@ if wanted.T then
       head = head_of({
         version = row and row.version + 1 or 1, state = state, create = row and row.create or now_text, deadline = deadline,
         settle = end_of and end_of.settle or ended and now_text or '-', late = late and '1' or '0', opened = row and row.opened or fingerprint,
-        settled = end_of and end_of.settled or ended and fingerprint or '-', legs = legs, tally = tally,
+        settled = end_of and end_of.settled or ended and fingerprint or '-', legs = legs, tally = tally, tail = tail,
       })
     end
     local accounts_text, warned_text = concat(shown, ';'), concat(warned, ' ')
@@ -329,6 +351,20 @@ if wanted.T then
       end
       if added ~= '' then
         roll(added, subject, place + 1, late)
+      end
+      if expected == 'A' then
+        local history = KEYS[place + (added ~= '' and 3 or 1)]
+        local known, member = stored[known_at], id
+        if forgotten then
+          leave(key, history, forgotten, id)
+          known = call('HGET', key, 'g:' .. generation)
+        end
+        if generation ~= id then
+          member = generation .. ' ' .. id
+          written[#written + 1] = 'g:' .. generation
+          written[#written + 1] = began .. ' ' .. format('%d', (match(known or '', ' (%d+)$') or 0) + 1)
+        end
+        call('ZADD', history, began, member)
       end
     end
     write(key, subject, accounts, written)
