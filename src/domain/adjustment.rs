@@ -17,7 +17,7 @@ use super::catalog::Catalog;
 use super::charge::InvalidField;
 use super::ids::{MeterId, SubjectId, UserId};
 use super::ledger::{AccountKey, AccountKind, CapLeg, Correction, Share, Source, Take, Transaction};
-use super::period::{Anchor, Cadence, OutOfCalendar};
+use super::period::{Anchor, Cadence, OutOfCalendar, PeriodName};
 use super::plan::AllowancePer;
 use super::subject::{Change, Document};
 use super::subscription::Subscription;
@@ -280,7 +280,7 @@ impl NamedAccount {
 
     /// The last instant of a period's first day, which names it, if that has begun.
     fn first_day(&self, period: &str, document: &Document, now: Timestamp) -> Result<Timestamp, InvalidField> {
-        let day: Date = period.parse().map_err(|_| bad("period", format!("`{period}` is no period of `{}`", self.id)))?;
+        let day = PeriodName::parse(period).ok_or_else(|| bad("period", format!("`{period}` is no period of `{}`", self.id)))?.day;
         let start = |day: Date, zone: &TimeZone| day.to_zoned(zone.clone()).map(|start| start.timestamp());
         let next = day.tomorrow().map_err(|_| beyond(OutOfCalendar))?;
         let outside = |_| beyond(OutOfCalendar);
