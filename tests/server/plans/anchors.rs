@@ -17,7 +17,7 @@ fn offers() -> String {
     plans(&[
         "pro: {rank: 1, allowances: [{meter: units, amount: 10, per: subject}]}",
         "max: {rank: 2, allowances: [{meter: units, amount: 30, per: subject}]}",
-        "upfront: {rank: 3, allowances: [{meter: units, amount: 60, per: subject, billed_yearly: {amount: 720, every: year}}]}",
+        "upfront: {rank: 3, allowances: [{id: year, meter: units, amount: 60, per: subject, billed_yearly: {amount: 720, every: year}}]}",
     ])
 }
 

@@ -3,7 +3,7 @@
 use genquota::proto::v1::BillingInterval;
 
 use crate::administrator::Change;
-use crate::ask::{bad_fields, images, instant, paid_by};
+use crate::ask::{ask, bad_fields, images, instant, paid_by, seconds};
 use crate::caller::Caller;
 use crate::catalogs::plans;
 use crate::harness::Server;
@@ -238,4 +238,30 @@ async fn from_so_much_for_each_user_to_no_end_for_all_there_is_no_end_at_once() 
     acme.denied(&images(1).user("ann")).await;
     acme.changed(Change::Plan("high")).await;
     assert_eq!(paid_by(&acme.used(&images(5000).user("ann")).await), "allowance pot 5000");
+}
+
+/// What was given of a meter that the new plan does not have could be used, and was not shown.
+#[tokio::test]
+async fn every_meter_of_which_there_is_something_left_has_a_balance() {
+    let offers = plans(&[
+        "mixed: {rank: 1, allowances: [{id: clips, meter: clips, amount: 5, per: subject}, {meter: units, amount: 10, per: subject}]}",
+        "pictures: {rank: 2, proration: full, allowances: [{meter: units, amount: 30, per: subject}], \
+         add_ons: {reel: {meter: reels, amount: 3, per: subject}}}",
+    ]);
+    let offers =
+        offers.replace("units: {}", "units: {}\n  clips: {}\n  reels: {}").replace("video:\n    meter: units", "video:\n    meter: clips");
+    let server = Server::start(&offers, NOON).await;
+    let acme = server.customer("acme", "mixed").await;
+    server.clock.set(HALF);
+    acme.changed(Change::Plan("pictures")).await;
+    acme.changed(Change::AddOn("reel", 2)).await;
+    acme.used(&ask("video", "lab/small", seconds(&["2"]))).await;
+    let shown = async || {
+        let balances = acme.all_balances("").await.balances;
+        balances.into_iter().map(|balance| format!("{} {}", balance.meter, balance.available)).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, ["clips 3", "reels 6", "units 30"]);
+    acme.changed(Change::AddOn("reel", 0)).await;
+    server.clock.set(NEXT);
+    assert_eq!(shown().await, ["units 30"]);
 }

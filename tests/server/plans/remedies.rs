@@ -293,3 +293,78 @@ async fn who_finds_no_seat_is_told_of_a_plan_that_has_no_seats() {
     acme.changed(Change::Plan("open")).await;
     acme.held(&images(5).user("bob")).await;
 }
+
+/// What comes under another name, or with the default plan, was overlooked: "waiting will not help" was untrue.
+#[tokio::test]
+async fn an_instant_is_named_at_which_another_plan_brings_enough() {
+    let offers = plans(&[
+        "trial: {rank: 0, allowances: [{id: taste, meter: units, amount: 3, per: subject}]}",
+        "low: {rank: 1, allowances: [{id: little, meter: units, amount: 5, per: subject}]}",
+        "high: {rank: 2, allowances: [{id: much, meter: units, amount: 10, per: subject}]}",
+    ]);
+    let server = Server::start(&format!("{offers}default_plan: trial\n"), NOON).await;
+    let [lower, cancelled] = [server.customer("lower", "high").await, server.customer("cancelled", "high").await];
+    for (acme, change) in [(&lower, Change::Plan("low")), (&cancelled, Change::Cancel)] {
+        acme.used(&images(10)).await;
+        acme.changed(change).await;
+    }
+    waits_in_vain(&lower, &images(6)).await;
+    waits_in_vain(&cancelled, &images(4)).await;
+    waits(&server, &lower, &images(5), NEXT).await;
+    assert_eq!(paid_by(&cancelled.used(&images(3)).await), "allowance taste 3");
+    // The default plan's periods are the months of the calendar.
+    waits(&server, &cancelled, &images(1), "2026-05-01T00:00:00Z").await;
+}
+
+#[tokio::test]
+async fn an_instant_is_named_for_the_seats_there_will_be() {
+    let server = Server::start(&plans(&["team: {allowances: [{meter: units, amount: 10, per: seat, pool: shared}]}"]), NOON).await;
+    let acme = server.subject("acme").await;
+    acme.subscribe("team", |request| request.seats = Some(3)).await.unwrap();
+    acme.used(&images(30)).await;
+    acme.changed(Change::Seats(1)).await;
+    waits_in_vain(&acme, &images(11)).await;
+    waits(&server, &acme, &images(10), NEXT).await;
+}
+
+#[tokio::test]
+async fn a_plan_with_a_higher_cap_is_named_where_a_cap_is_in_the_way() {
+    let capped = |name: &str, rank: i64, limit: i64| {
+        format!(
+            "{name}: {{rank: {rank}, proration: none, allowances: [{{meter: units, amount: 100, per: subject}}], \
+             caps: {{day: {{of: units, meter: units, limit: {limit}, per: day}}}}}}"
+        )
+    };
+    let offers = [capped("small", 1, 4), capped("middle", 2, 6), capped("big", 3, 12)];
+    let server = Server::start(&plans(&offers.each_ref().map(String::as_str)), NOON).await;
+    let acme = server.customer("acme", "small").await;
+    acme.used(&images(4)).await;
+    let denial = acme.denied_for(&images(5), DenialReason::CapReached).await;
+    assert_eq!(upgrade(&denial).as_deref(), Some("big"));
+    acme.changed(Change::Plan("middle")).await;
+    acme.denied_for(&images(5), DenialReason::CapReached).await;
+    acme.changed(Change::Plan("big")).await;
+    acme.held(&images(5)).await;
+}
+
+#[tokio::test]
+async fn who_has_no_plan_finds_a_seat_on_the_one_that_is_named() {
+    let server = Server::start(&plans(&["team: {rank: 1, allowances: [{meter: units, amount: 10, per: seat}]}"]), NOON).await;
+    let acme = server.subject("acme").await;
+    assert_eq!(upgrade(&acme.denied(&images(5)).await), None);
+    let denial = acme.denied_for(&images(5).user("ann"), DenialReason::NoSubscription).await;
+    assert_eq!(upgrade(&denial).as_deref(), Some("team"));
+    acme.changed(Change::Subscribe("team")).await;
+    acme.held(&images(5).user("ann")).await;
+}
+
+#[tokio::test]
+async fn a_quote_names_the_same_remedies_as_the_denial_it_foresees() {
+    let server = Server::start(&ladder("full"), NOON).await;
+    let acme = server.customer("acme", "small").await;
+    acme.used(&images(5)).await;
+    let denial = acme.denied(&images(30)).await;
+    let quoted = acme.quote(&images(30), &["lab/small"]).await.unwrap().offers.remove(0);
+    assert!(!denial.remedies.is_empty() && !quoted.fits);
+    assert_eq!(quoted.denial.unwrap().remedies, denial.remedies);
+}

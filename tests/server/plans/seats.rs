@@ -12,7 +12,7 @@ use crate::stores::{NOON, on_every_store};
 const NEXT: &str = "2026-04-10T00:00:00Z";
 const TEAM: &str = "team: {allowances: [{meter: units, amount: 150, per: seat, billed_yearly: {amount: 1800, every: year}}]}";
 
-const POOLED: &str = "pooled: {rank: 1, allowances: [{meter: units, amount: 10, per: seat, pool: shared}]}";
+const POOLED: &str = "pooled: {rank: 1, allowances: [{id: pool, meter: units, amount: 10, per: seat, pool: shared}]}";
 const OPEN: &str = "open: {rank: 2, allowances: [{id: pot, meter: units, amount: 5, per: subject}]}";
 
 on_every_store! { crate::catalogs::plans(&[super::TEAM, super::POOLED, super::OPEN]);
@@ -22,6 +22,7 @@ on_every_store! { crate::catalogs::plans(&[super::TEAM, super::POOLED, super::OP
     a_seat_that_was_left_keeps_its_usage_for_the_next_who_sits_there
     a_pot_grows_with_its_seats_at_once_and_shrinks_when_the_period_ends
     seats_of_a_year_are_fewer_when_the_year_is_over
+    fewer_seats_and_those_that_are_freed_in_one_request_act_each_in_its_time
     a_plan_with_seats_gets_one_and_one_without_needs_none
     a_number_of_seats_that_cannot_be_changes_nothing
 }
@@ -271,4 +272,26 @@ async fn a_number_of_seats_that_cannot_be_changes_nothing(server: &Server) {
     assert_eq!(bad_fields(&acme.change(Change::Vacate(&[])).await.unwrap_err()), ["seats"]);
     assert_eq!(bad_fields(&acme.change(Change::Vacate(&["ann", "no user"])).await.unwrap_err()), ["vacate_users[1]"]);
     assert_eq!(acme.seen(&["ann", "bob"]).await, before);
+}
+
+async fn fewer_seats_and_those_that_are_freed_in_one_request_act_each_in_its_time(server: &Server) {
+    let acme = team(server, "acme", 2).await;
+    acme.used(&images(20).user("ann")).await;
+    server.clock.set("2026-03-10T12:00:01Z");
+    acme.used(&images(30).user("bob")).await;
+    let request = genquota::proto::v1::SetSeatsRequest {
+        subject: "acme".to_owned(),
+        request_id: "both".to_owned(),
+        seats: Some(1),
+        vacate_users: vec!["ann".to_owned()],
+        ..Default::default()
+    };
+    let changed = acme.admin().set_seats(request).await.unwrap().into_inner().subject.unwrap().subscription.unwrap();
+    assert_eq!((changed.seats, changed.pending_change.unwrap().seats), (2, Some(1)));
+    assert_eq!(seated(&acme).await, ["bob"]);
+    acme.used(&images(130).user("cid")).await;
+    acme.denied_for(&images(1).user("cid"), DenialReason::QuotaExhausted).await;
+    server.clock.set(NEXT);
+    assert_eq!(seated(&acme).await, ["bob"]);
+    acme.denied_for(&images(1).user("cid"), DenialReason::SeatsExhausted).await;
 }
