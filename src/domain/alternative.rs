@@ -1,7 +1,7 @@
 //! Alternatives: what else would let a denied request through, on another plan or at another target. Each is judged as the real thing
 //! would be, and named only where it would be granted on the accounts as they are.
 
-use super::administration::change_plan;
+use super::administration::{NewSubscription, change_plan};
 use super::amount::Micros;
 use super::balance::Snapshot;
 use super::charge::{Ask, Charge, ChargeError};
@@ -88,8 +88,18 @@ fn subscribed(judged: &Judged<'_, '_>, plan: &PlanId) -> Option<Subscription> {
             change_plan(judged.catalog, &mut subscription, plan, now).ok()?;
             Some(subscription)
         }
-        None => Some(Subscription::new(plan.clone(), Cadence::Month, now, judged.view.zone.clone(), 1)),
+        None => [Cadence::Month, Cadence::Year].into_iter().find_map(|billing| begun(judged, plan, billing)),
     }
+}
+
+/// The subscription of a subject that has none, begun now or gone on with in the period that the one before was in.
+fn begun(judged: &Judged<'_, '_>, plan: &PlanId, billing: Cadence) -> Option<Subscription> {
+    let (now, zone) = (judged.view.now, judged.view.zone.clone());
+    let Some(document) = judged.view.document else { return Some(Subscription::new(plan.clone(), billing, now, zone, 1)) };
+    let mut document = document.clone();
+    let new = NewSubscription { plan: plan.clone(), billing, start_time: None, zone: None, seats: None };
+    new.subscribe(judged.catalog, &mut document, now).ok()?;
+    document.subscription
 }
 
 impl Take {

@@ -122,9 +122,11 @@ fn room(new: &Totals, old: &Totals, seats: u32) -> (Option<i128>, Option<i128>) 
         Some(beyond) if new.by_seat => Some((beyond + seats - 1) / seats),
         beyond => beyond,
     };
-    let side = |new: Option<i128>, old: Option<i128>, other: Option<i128>| match other {
-        None => Some(0),
-        Some(other) => beyond(new, old).map(|room| (room - other).max(0)),
+    let side = |new: Option<i128>, old: Option<i128>, other: Option<i128>| match (new, other) {
+        // Nothing is more than a plan without end.
+        (None, _) => beyond(new, old),
+        (_, None) => Some(0),
+        (_, Some(other)) => beyond(new, old).map(|room| (room - other).max(0)),
     };
     (side(new.shared, old.shared, each_beyond), side(new.each, old.each, shared_beyond))
 }

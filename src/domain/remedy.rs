@@ -103,7 +103,8 @@ impl Judged<'_, '_> {
         let windows = self.charge.caps.iter().filter_map(|cap| cap.window).map(|(_, end)| end);
         let resets = self.charge.sources.iter().filter_map(|source| source.reset_time);
         let grants = self.charge.action.meter().into_iter().flat_map(|meter| self.view.later_grants(meter));
-        let mut instants: BTreeSet<Timestamp> = windows.chain(resets).chain(grants).filter(|at| *at > now).collect();
+        let changes = self.view.later_changes();
+        let mut instants: BTreeSet<Timestamp> = windows.chain(resets).chain(changes).chain(grants).filter(|at| *at > now).collect();
         if self.charge.caps_reached(snapshot).any(|cap| cap.cap.of == CapOf::InFlight) {
             instants.insert(now);
         }

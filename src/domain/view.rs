@@ -1,6 +1,6 @@
 //! Views: what a subject may draw on at an instant, in burn order (P9), with the seat, plan and period that go with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -136,6 +136,15 @@ impl<'a> View<'a> {
         Ok((sources, until))
     }
 
+    /// The meters that something may pay or has paid for: of the plan, of what plans before gave in the period, of add-ons and grants.
+    pub fn meters(&self) -> BTreeSet<&'a MeterId> {
+        let active = self.plan.as_ref();
+        let allowances = active.into_iter().flat_map(ActivePlan::allowances).map(|allowance| &allowance.meter);
+        let bought = active.and_then(|active| Some((active, active.subscription?)));
+        let add_ons = bought.into_iter().flat_map(|(active, known)| known.add_ons.keys().filter_map(|id| active.add_on(id)));
+        allowances.chain(add_ons.map(|add_on| &add_on.meter)).chain(self.grants().map(|grant| &grant.meter)).collect()
+    }
+
     /// What seat a call by `user` needs under the plan's allowances of `meter`.
     pub fn seat(&self, meter: &MeterId, user: Option<&UserId>) -> Seat {
         let Some(active) = &self.plan else { return Seat::None };
@@ -232,6 +241,14 @@ impl<'a> View<'a> {
             && grant.effective_time <= self.now
             && grant.expire_time.is_none_or(|expires| self.now < expires)
             && (subscribed || !grant.requires_subscription)
+    }
+
+    /// When the subscription will have another plan, or none, or other seats: what then is there may come under another name.
+    pub fn later_changes(&self) -> impl Iterator<Item = Timestamp> + use<> {
+        let subscription = self.plan.as_ref().and_then(|active| active.subscription);
+        let plan = subscription.and_then(|known| known.plans.next(self.now)).map(|(at, _)| *at);
+        let seats = subscription.and_then(|known| known.seats.next(self.now)).map(|(at, _)| *at);
+        plan.into_iter().chain(seats)
     }
 
     /// When grants of `meter` become effective that are not yet.

@@ -8,7 +8,7 @@ use crate::domain::ids::{MeterId, PlanId, ReservationId, SubjectId, UserId};
 use crate::domain::period::Period;
 use crate::store::{StoreError, Urgency};
 
-/// Every meter that a subject's plan or grants speak of.
+/// Every meter that a subject's plan or grants speak of, or that something pays for.
 #[derive(Debug, Clone)]
 pub struct SubjectBalance {
     pub balances: Vec<Balance>,
@@ -35,10 +35,14 @@ impl Service {
         let view = view(&catalog, document.as_deref(), self.clock.now())?;
         let allowances = view.plan.iter().flat_map(|active| &active.terms.allowances).map(|allowance| &allowance.meter);
         let grants = document.iter().flat_map(|document| &document.grants).map(|grant| &grant.meter);
-        let meters: BTreeSet<MeterId> = allowances.chain(grants).cloned().collect();
-        let mut balances = Vec::with_capacity(meters.len());
-        for meter in &meters {
+        let spoken_of: BTreeSet<&MeterId> = allowances.chain(grants).collect();
+        let mut balances = Vec::new();
+        for meter in view.meters() {
             let sources = Sources::of(&view, meter, user)?;
+            // What another plan gives or add-ons gave is of no period of now.
+            if sources.paying.is_empty() && !spoken_of.contains(meter) {
+                continue;
+            }
             let snapshot = self.read_accounts(subject, &sources).await?;
             balances.extend(self.balance(&catalog, Some(meter), &sources, &snapshot));
         }

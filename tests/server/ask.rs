@@ -12,12 +12,16 @@ use tonic_types::StatusExt;
 #[derive(Clone)]
 pub struct Ask(pub v1::ReserveRequest);
 
+/// An id that nobody used.
+pub fn fresh_id(prefix: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Asks for `work` at a target such as `lab/small`; an empty one is none.
 pub fn ask(action: &str, at: &str, work: v1::Work) -> Ask {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = format!("r{}", NEXT.fetch_add(1, Ordering::Relaxed));
     Ask(v1::ReserveRequest {
-        reservation_id: id,
+        reservation_id: fresh_id("r"),
         action: action.to_owned(),
         target: (!at.is_empty()).then(|| target(at)),
         work: Some(work),
@@ -181,6 +185,14 @@ pub fn fewer_count(denial: &v1::Denial) -> Option<String> {
 pub fn upgrade(denial: &v1::Denial) -> Option<String> {
     remedy(denial, |remedy| match remedy {
         v1::remedy::Remedy::UpgradeToPlan(plan) => Some(plan.clone()),
+        _ => None,
+    })
+}
+
+/// A target such as `lab/small`.
+pub fn use_target(denial: &v1::Denial) -> Option<String> {
+    remedy(denial, |remedy| match remedy {
+        v1::remedy::Remedy::UseTarget(target) => Some(format!("{}/{}", target.provider, target.model)),
         _ => None,
     })
 }

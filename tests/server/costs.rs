@@ -5,8 +5,7 @@ mod changes;
 mod forecast;
 mod policy;
 mod sidecars;
-pub(crate) mod stores;
 mod summary;
 mod unknown;
 
-const NOON: &str = "2026-03-10T12:00:00Z";
+use crate::stores::NOON;

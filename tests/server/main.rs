@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may stop at the first thing that is not as they say")]
 
+mod administrator;
 mod ask;
 mod caller;
 mod catalogs;
 mod harness;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod stores;
 
 mod caps;
 mod costs;

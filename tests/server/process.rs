@@ -6,5 +6,6 @@ mod load;
 mod outage;
 mod overtaken;
 mod probes;
+mod racing;
 
 const NOON: &str = "2026-03-10T12:00:00Z";

@@ -27,7 +27,7 @@ pub struct NewSubscription {
 
 impl NewSubscription {
     /// Subscribes; or resumes what was cancelled, in the period it is in.
-    pub(super) fn subscribe(&self, catalog: &Catalog, document: &mut Document, now: Timestamp) -> Result<String, Error> {
+    pub(in crate::domain) fn subscribe(&self, catalog: &Catalog, document: &mut Document, now: Timestamp) -> Result<String, Error> {
         let plan = known_plan(catalog, &self.plan)?;
         let about = self.plan.to_string();
         let Some(before) = &mut document.subscription else {

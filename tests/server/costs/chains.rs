@@ -3,10 +3,10 @@
 use genquota::proto::v1::{AttemptReason, CostBasis, CostEvent, CostRow, Outcome, State};
 use tonic::Code;
 
-use super::stores::on_every_store;
 use crate::ask::{images, instant, outputs, paid_by, reason, seconds_of, target};
 use crate::catalogs::plans;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 /// Ten units; a dollar a day.
 const PRO: &str = "pro: {allowances: [{meter: units, amount: 10, per: subject}], caps: {spend: {of: cost, per: day, limit: 1}}}";

@@ -3,10 +3,10 @@
 use genquota::proto::v1::watch_costs_response::Update;
 use genquota::proto::v1::{CostFilters, SubjectChange, WatchCostsRequest};
 
-use super::stores::on_every_store;
 use crate::ask::images;
 use crate::caller::Caller;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 const TEAM: &str = "team: {rank: 1, allowances: [{meter: units, amount: 10, per: seat}]}";
 

@@ -3,10 +3,10 @@
 use genquota::proto::v1::{ForecastCostsRequest, ForecastCostsResponse, Outcome};
 use tonic::Status;
 
-use super::stores::on_every_store;
 use crate::ask::{bad_fields, images, outputs, seconds_of, target};
 use crate::caller::Caller;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 on_every_store! { crate::catalogs::monthly("1000");
     without_observations_a_forecast_is_the_price

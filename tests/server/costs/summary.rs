@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use genquota::proto::v1::{CostFilters, CostRow, Outcome, SummarizeCostsRequest};
 
-use super::stores::on_every_store;
 use crate::ask::{bad_fields, images, instant, seconds_of, time};
 use crate::caller::Caller;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 on_every_store! { crate::catalogs::plans(&[
         "pro: {rank: 1, allowances: [{meter: units, amount: 1000, per: subject}]}",

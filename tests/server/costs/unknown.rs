@@ -2,9 +2,9 @@
 
 use genquota::proto::v1::{CostBasis, Outcome, State};
 
-use super::stores::on_every_store;
 use crate::ask::images;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 on_every_store! { crate::catalogs::monthly("10");
     an_unknown_outcome_keeps_the_hold_until_a_commit_decides

@@ -3,10 +3,10 @@
 use genquota::proto::v1::{Generation, Outcome};
 use jiff::SignedDuration;
 
-use super::stores::on_every_store;
 use crate::ask::{ask, images, instant, outputs, target};
 use crate::caller::Caller;
 use crate::harness::{Server, Setup};
+use crate::stores::on_every_store;
 
 on_every_store! { crate::catalogs::monthly("100");
     a_generation_tells_everything_that_was_reserved_and_tried_for_it

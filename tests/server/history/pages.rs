@@ -3,10 +3,10 @@
 use genquota::proto::v1::ListGenerationsRequest;
 use jiff::SignedDuration;
 
-use super::stores::on_every_store;
 use crate::ask::{bad_fields, images, time};
 use crate::caller::Caller;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 on_every_store! { crate::catalogs::monthly("1000");
     pages_of_three_tell_each_generation_once_while_new_ones_arrive

@@ -3,10 +3,10 @@
 use genquota::proto::v1::{GetUsageRequest, Outcome, UsageRow};
 use jiff::SignedDuration;
 
-use super::stores::on_every_store;
 use crate::ask::{ask, bad_fields, images, outputs, seconds, target, time};
 use crate::caller::Caller;
 use crate::harness::Server;
+use crate::stores::on_every_store;
 
 on_every_store! { crate::catalogs::monthly("1000");
     usage_is_summed_and_split_by_what_is_asked_for

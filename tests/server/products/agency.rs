@@ -1,8 +1,9 @@
-//! `agency-workspace`: R1 to R4, R6, P1, P4.
+//! `agency-workspace`: R1 to R4, R6, P1, P4, P11, P12.
 
 use genquota::proto::v1::DenialReason;
 
-use crate::ask::{Ask, ask, item, named, outputs, seconds, work};
+use crate::administrator::Change;
+use crate::ask::{Ask, ask, item, named, outputs, paid_by, seconds, upgrade, work};
 use crate::harness::Server;
 
 const NOON: &str = "2026-03-10T12:00:00Z";
@@ -81,4 +82,26 @@ async fn a_network_pays_by_campaign() {
     assert_eq!((named(&denial), denial.violations[0].dimensions["campaign"].as_str()), (vec!["campaign_cost"], "spring"));
     acme.used(&clip("summer", "1")).await;
     assert!(acme.balance().await.unlimited);
+}
+
+#[tokio::test]
+async fn a_workspace_goes_from_trial_to_team_to_network_and_back() {
+    let server = Server::example("agency-workspace", NOON).await;
+    let acme = server.subject("acme").await;
+    acme.used(&ask("sheet.translate", "openai/gpt-5-mini", outputs(50))).await;
+    let variations = |count| ask("feed.variation", FLUX, outputs(count));
+    let denial = acme.denied_for(&variations(20), DenialReason::QuotaExhausted).await;
+    assert_eq!(upgrade(&denial).as_deref(), Some("team"));
+    acme.changed(Change::Subscribe("team")).await;
+    acme.used(&variations(20)).await;
+    assert_eq!(acme.left().await, "1980");
+    acme.changed(Change::Plan("network")).await;
+    assert_eq!(paid_by(&acme.used(&variations(5000)).await), "allowance generations 5000");
+    acme.changed(Change::Plan("team")).await;
+    assert!(acme.balance().await.unlimited);
+    server.clock.set("2026-04-10T00:00:00Z");
+    assert_eq!(acme.left().await, "2000");
+    acme.changed(Change::Cancel).await;
+    server.clock.set("2026-05-10T00:00:00Z");
+    assert_eq!((acme.all_balances("").await.plan.as_str(), acme.left().await.as_str()), ("trial", "50"));
 }

@@ -1,12 +1,18 @@
-//! `avatar-studio`: R7, R8, P2, P6.
+//! `avatar-studio`: R7, R8, P2, P6, P7, P11.
 
 use genquota::proto::v1::{BillingInterval, DenialReason};
 
-use crate::ask::{ask, buy_credits, item, named, outputs, seconds, work};
+use crate::administrator::Change;
+use crate::ask::{Ask, ask, bad_fields, buy_credits, item, named, outputs, paid_by, seconds, work};
 use crate::harness::Server;
 
 const NOON: &str = "2026-03-10T12:00:00Z";
+const NEXT: &str = "2026-04-10T00:00:00Z";
 const AVATAR: &str = "heygen/avatar-iv";
+
+fn pictures(count: i64, user: &str) -> Ask {
+    ask("avatar.image", AVATAR, outputs(count)).user(user)
+}
 
 #[tokio::test]
 async fn a_second_and_an_image_are_a_credit_each() {
@@ -52,7 +58,6 @@ async fn a_year_is_given_at_once_720_and_1800_for_each_seat() {
     personal.subscribe("personal", |request| request.billing_interval = annual).await.unwrap();
     team.subscribe("team", |request| (request.billing_interval, request.seats) = (annual, Some(2))).await.unwrap();
     assert_eq!((personal.left_for("ann").await.as_str(), team.left_for("ann").await.as_str()), ("720", "1800"));
-    let pictures = |count, user: &str| ask("avatar.image", AVATAR, outputs(count)).user(user);
     team.used(&pictures(1800, "ann")).await;
     team.denied_for(&pictures(1, "ann"), DenialReason::QuotaExhausted).await;
     team.used(&pictures(1800, "bob")).await;
@@ -69,5 +74,74 @@ async fn granted_credits_end_with_the_period() {
     acme.grant("gift", "60", |request| request.meter = "credits".to_owned()).await.unwrap();
     assert_eq!(acme.left_for("ann").await, "120");
     server.clock.set("2026-04-10T00:00:00Z");
+    assert_eq!(acme.left_for("ann").await, "60");
+}
+
+#[tokio::test]
+async fn sixty_credits_more_are_each_user_s_own() {
+    let server = Server::example("avatar-studio", NOON).await;
+    let acme = server.customer("acme", "personal").await;
+    acme.used(&pictures(60, "ann")).await;
+    acme.denied_for(&pictures(1, "ann"), DenialReason::QuotaExhausted).await;
+    acme.changed(Change::AddOn("credits_60", 1)).await;
+    assert_eq!(paid_by(&acme.used(&pictures(60, "ann")).await), "add_on credits_60 60");
+    acme.denied_for(&pictures(1, "ann"), DenialReason::QuotaExhausted).await;
+    assert_eq!(acme.left_for("bob").await, "120");
+    assert_eq!(bad_fields(&acme.change(Change::AddOn("credits_200", 1)).await.unwrap_err()), ["add_on"]);
+    server.clock.set(NEXT);
+    assert_eq!(acme.left_for("ann").await, "120");
+    acme.changed(Change::AddOn("credits_60", 0)).await;
+    server.clock.set("2026-05-10T00:00:00Z");
+    assert_eq!(acme.left_for("ann").await, "60");
+}
+
+#[tokio::test]
+async fn two_hundred_credits_more_are_the_whole_workspace_s() {
+    let server = Server::example("avatar-studio", NOON).await;
+    let acme = server.subject("acme").await;
+    acme.subscribe("team", |request| request.seats = Some(2)).await.unwrap();
+    acme.changed(Change::AddOn("credits_200", 1)).await;
+    assert_eq!(paid_by(&acme.used(&pictures(250, "ann")).await), "allowance seat_credits 150, add_on credits_200 100");
+    acme.denied_for(&pictures(251, "bob"), DenialReason::QuotaExhausted).await;
+    assert_eq!(paid_by(&acme.used(&pictures(250, "bob")).await), "allowance seat_credits 150, add_on credits_200 100");
+    assert_eq!(bad_fields(&acme.change(Change::AddOn("credits_60", 1)).await.unwrap_err()), ["add_on"]);
+    server.clock.set(NEXT);
+    assert_eq!(acme.left_for("ann").await, "350");
+}
+
+#[tokio::test]
+async fn a_team_grows_at_once_and_shrinks_when_the_month_is_over() {
+    let server = Server::example("avatar-studio", NOON).await;
+    let acme = server.subject("acme").await;
+    acme.subscribe("team", |request| request.seats = Some(1)).await.unwrap();
+    acme.used(&pictures(150, "ann")).await;
+    acme.denied_for(&pictures(1, "bob"), DenialReason::SeatsExhausted).await;
+    acme.changed(Change::Seats(2)).await;
+    acme.used(&pictures(150, "bob")).await;
+    acme.changed(Change::Seats(1)).await;
+    server.clock.set(NEXT);
+    acme.used(&pictures(150, "ann")).await;
+    acme.denied_for(&pictures(1, "bob"), DenialReason::SeatsExhausted).await;
+    // Whoever takes over the seat finds it used up until the next month.
+    acme.changed(Change::Vacate(&["ann"])).await;
+    acme.denied_for(&pictures(1, "bob"), DenialReason::QuotaExhausted).await;
+    server.clock.set("2026-05-10T00:00:00Z");
+    acme.used(&pictures(150, "bob")).await;
+}
+
+#[tokio::test]
+async fn from_personal_to_team_each_seat_has_what_it_adds_beside_what_was_given() {
+    let server = Server::example("avatar-studio", NOON).await;
+    let acme = server.customer("acme", "personal").await;
+    acme.used(&pictures(20, "ann")).await;
+    server.clock.set("2026-03-25T12:00:00Z");
+    acme.changed(Change::Plan("team")).await;
+    // Half of the 90 that a seat has more than a user had.
+    assert_eq!(paid_by(&acme.used(&pictures(85, "ann")).await), "allowance credits 40, allowance seat_credits 45");
+    acme.denied_for(&pictures(1, "ann"), DenialReason::QuotaExhausted).await;
+    server.clock.set(NEXT);
+    assert_eq!(acme.left_for("ann").await, "150");
+    acme.changed(Change::Plan("personal")).await;
+    server.clock.set("2026-05-10T00:00:00Z");
     assert_eq!(acme.left_for("ann").await, "60");
 }

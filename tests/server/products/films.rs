@@ -1,12 +1,19 @@
-//! `film-studio`: P4, P8 to P10, P15, and bounds on failover.
+//! `film-studio`: P4, P7 to P13, P15, and bounds on failover.
 
 use genquota::proto::v1::DenialReason;
 
-use crate::ask::{ask, buy_credits, item, named, outputs, paid_by, seconds, upgrade, work};
+use crate::administrator::Change;
+use crate::ask::{Ask, ask, buy_credits, item, named, outputs, paid_by, seconds, upgrade, work};
 use crate::harness::Server;
 
 const NOON: &str = "2026-03-10T12:00:00Z";
+const HALF: &str = "2026-03-25T12:00:00Z";
+const NEXT: &str = "2026-04-10T00:00:00Z";
 const TURBO: &str = "runway/gen4-turbo";
+
+fn pictures(count: i64) -> Ask {
+    ask("image.generate", "fal/flux-schnell", outputs(count))
+}
 
 #[tokio::test]
 async fn credits_come_after_the_allowance_and_unlock_nothing() {
@@ -126,4 +133,83 @@ async fn a_failover_stays_within_bounds() {
     assert_eq!(shifted.attempts[0].cost_shift, "0.28");
     let denial = acme.denied_for(&clip("google/veo-3"), DenialReason::FailoverPolicy).await;
     assert_eq!(named(&denial), ["max_cost_ratio"]);
+}
+
+#[tokio::test]
+async fn three_hundred_used_of_1000_leave_2200_of_hollywood() {
+    let server = Server::example("film-studio", NOON).await;
+    let acme = server.customer("acme", "independent").await;
+    acme.used(&pictures(300)).await;
+    server.clock.set(HALF);
+    acme.changed(Change::Plan("hollywood")).await;
+    assert_eq!(acme.left().await, "2200");
+    acme.used(&pictures(200)).await;
+    server.clock.set(NEXT);
+    // 2500 anew, and 500 of the 2000 that were left.
+    assert_eq!(acme.left().await, "3000");
+}
+
+#[tokio::test]
+async fn from_10_to_25_dollars_half_a_period_costs_7_50_and_gives_350() {
+    let server = Server::example("film-studio", NOON).await;
+    let acme = server.customer("acme", "microbudget").await;
+    acme.used(&pictures(100)).await;
+    server.clock.set(HALF);
+    let preview = acme.preview("independent", "").await.unwrap();
+    assert_eq!([preview.present_price.as_str(), &preview.new_price, &preview.amount_due, &preview.currency], ["10", "25", "7.5", "USD"]);
+    assert_eq!(acme.left().await, "200");
+    let premium = ask("image.generate", "openai/gpt-image-1", outputs(1));
+    acme.denied_for(&premium, DenialReason::FeatureNotInPlan).await;
+    acme.changed(Change::Plan("independent")).await;
+    assert_eq!(acme.left().await, "550");
+    acme.used(&premium).await;
+    server.clock.set(NEXT);
+    assert_eq!(acme.left().await, "1000");
+}
+
+#[tokio::test]
+async fn a_lower_plan_keeps_credits_tiers_and_reels_until_the_period_ends() {
+    let server = Server::example("film-studio", NOON).await;
+    let acme = server.customer("acme", "hollywood").await;
+    acme.changed(Change::AddOn("extra_reel", 1)).await;
+    acme.grant("gift", "40", |request| request.meter = "credits".to_owned()).await.unwrap();
+    acme.changed(Change::Plan("microbudget")).await;
+    server.clock.set("2026-04-09T23:59:59.999Z");
+    assert_eq!(acme.left().await, "3140");
+    acme.used(&ask("image.generate", "openai/gpt-image-1", outputs(1))).await;
+    server.clock.set(NEXT);
+    // The reel is not sold with this plan; the gift outlives everything.
+    assert_eq!(acme.left().await, "340");
+    let denial = acme.denied_for(&ask("image.generate", "openai/gpt-image-1", outputs(1)), DenialReason::FeatureNotInPlan).await;
+    assert_eq!(named(&denial), ["tiers"]);
+}
+
+#[tokio::test]
+async fn reels_are_the_size_of_the_plan_that_sells_them() {
+    let server = Server::example("film-studio", NOON).await;
+    let acme = server.customer("acme", "independent").await;
+    acme.changed(Change::AddOn("extra_reel", 1)).await;
+    assert_eq!(acme.left().await, "1250");
+    server.clock.set(HALF);
+    acme.changed(Change::Plan("hollywood")).await;
+    assert_eq!(acme.left().await, "2750");
+    acme.changed(Change::AddOn("extra_reel", 2)).await;
+    assert_eq!(acme.left().await, "3350");
+    acme.used(&pictures(3350)).await;
+    server.clock.set(NEXT);
+    assert_eq!(acme.left().await, "3700");
+}
+
+#[tokio::test]
+async fn who_cancels_is_on_microbudget_when_the_period_is_over() {
+    let server = Server::example("film-studio", NOON).await;
+    let acme = server.customer("acme", "independent").await;
+    acme.used(&pictures(200)).await;
+    acme.changed(Change::Cancel).await;
+    server.clock.set("2026-04-09T23:59:59.999Z");
+    assert_eq!(acme.left().await, "800");
+    server.clock.set(NEXT);
+    assert_eq!((acme.all_balances("").await.plan.as_str(), acme.left().await.as_str()), ("microbudget", "300"));
+    acme.changed(Change::Subscribe("independent")).await;
+    assert_eq!(acme.left().await, "1000");
 }

@@ -2,6 +2,7 @@
 
 use genquota::proto::v1::{CostBasis, DenialReason};
 
+use crate::administrator::Change;
 use crate::ask::{Ask, ask, item, named, outputs, work};
 use crate::harness::Server;
 
@@ -91,4 +92,23 @@ async fn the_same_work_costs_what_the_target_that_ran_it_charges() {
     assert_eq!(quote.offers[2].denial.as_ref().unwrap().reason(), DenialReason::FailoverPolicy);
     let shifted = acme.used(&clip("runway/gen4-turbo").planned("fal/wan-2.2")).await;
     assert_eq!((shifted.cost_committed.as_str(), shifted.attempts[0].cost_shift.as_str()), ("0.41", "0.09"));
+}
+
+#[tokio::test]
+async fn a_cap_that_a_contract_raises_lets_the_next_call_through() {
+    let server = Server::example("provider-pricing", NOON).await;
+    let acme = server.subject("acme").await;
+    let clip = || one("video.generate", "google/veo-3", &[("seconds", "10")], &[("audio", "on")]);
+    for _ in 0..10 {
+        acme.used(&clip()).await;
+    }
+    assert_eq!(named(&acme.denied_for(&clip(), DenialReason::CapReached).await), ["model_hour"]);
+    acme.changed(Change::Cap("model_hour", "unlimited")).await;
+    for _ in 0..2 {
+        acme.used(&clip()).await;
+    }
+    assert_eq!(named(&acme.denied_for(&clip(), DenialReason::CapReached).await), ["premium_day"]);
+    acme.changed(Change::Cap("premium_day", "52")).await;
+    acme.used(&clip()).await;
+    assert_eq!(named(&acme.denied_for(&clip(), DenialReason::CapReached).await), ["premium_day"]);
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use genquota::store::Store;
 use genquota::store::redis::{Link, LinkOptions, Options, RedisStore, Time};
 
-use super::NOON;
 use crate::harness::{Server, Setup, TestClock};
 use crate::lab::{self, Kind, Settings};
+
+/// When each of them starts.
+pub const NOON: &str = "2026-03-10T12:00:00Z";
 
 pub async fn memory(catalog: &str) -> (Server, ()) {
     (Server::start(catalog, NOON).await, ())
@@ -38,7 +40,7 @@ macro_rules! on_every_store {
         mod on_memory {
             $(#[tokio::test]
             async fn $behaviour() {
-                let (server, _kept) = super::super::stores::memory(&$catalog).await;
+                let (server, _kept) = crate::stores::memory(&$catalog).await;
                 super::$behaviour(&server).await;
             })+
         }
@@ -46,7 +48,7 @@ macro_rules! on_every_store {
         mod on_embedded {
             $(#[tokio::test]
             async fn $behaviour() {
-                let (server, _kept) = super::super::stores::embedded(&$catalog).await;
+                let (server, _kept) = crate::stores::embedded(&$catalog).await;
                 super::$behaviour(&server).await;
             })+
         }
@@ -54,7 +56,7 @@ macro_rules! on_every_store {
         mod on_redis_7 {
             $(#[tokio::test]
             async fn $behaviour() {
-                let (server, _kept) = super::super::stores::redis(&$catalog, crate::lab::Kind::Redis7).await;
+                let (server, _kept) = crate::stores::redis(&$catalog, crate::lab::Kind::Redis7).await;
                 super::$behaviour(&server).await;
             })+
         }
@@ -62,7 +64,7 @@ macro_rules! on_every_store {
         mod on_valkey {
             $(#[tokio::test]
             async fn $behaviour() {
-                let (server, _kept) = super::super::stores::redis(&$catalog, crate::lab::Kind::Valkey).await;
+                let (server, _kept) = crate::stores::redis(&$catalog, crate::lab::Kind::Valkey).await;
                 super::$behaviour(&server).await;
             })+
         }
