@@ -139,8 +139,12 @@ impl<'a> View<'a> {
     /// What seat a call by `user` needs under the plan's allowances of `meter`.
     pub fn seat(&self, meter: &MeterId, user: Option<&UserId>) -> Seat {
         let Some(active) = &self.plan else { return Seat::None };
-        let seated = |allowance: &Allowance| allowance.per == AllowancePer::Seat && allowance.meter == *meter;
-        if !active.terms.allowances.iter().any(seated) {
+        let by_seat = |cadence: Cadence, period: Period| {
+            let mut allowances = active.plan.terms_on(period.day).allowances.iter().filter(|one| one.issue(active.billing).every == cadence);
+            allowances.any(|allowance| allowance.per == AllowancePer::Seat && allowance.meter == *meter)
+        };
+        // A year that lies outside the calendar gives nothing: its sources are an error.
+        if !active.cadences().any(|cadence| active.period_of(cadence, self.now).is_ok_and(|period| by_seat(cadence, period))) {
             return Seat::None;
         }
         active.seat_of(user, self.now)
@@ -169,6 +173,8 @@ impl<'a> View<'a> {
             for entitlement in entitlement::allowances(active, meter, cadence, &period, self.now) {
                 let owner = match entitlement.allowance.per {
                     AllowancePer::Subject | AllowancePer::SeatsPooled => None,
+                    // Where nobody sits down any more, what a plan that was left gave to seats is for those who sit.
+                    AllowancePer::Seat if self.seat(meter, user) == Seat::None && !active.is_seated(user, self.now) => continue,
                     // A share that this call cannot have.
                     per => match active.account_of(per, user, self.now) {
                         Some(account) => Some(account),
@@ -346,10 +352,14 @@ impl<'a> ActivePlan<'a> {
     /// What seat a call by `user` needs where seats count.
     fn seat_of(&self, user: Option<&UserId>, now: Timestamp) -> Seat {
         match (self.subscription, user) {
-            (Some(subscription), Some(user)) if subscription.seat(user, now).is_some() => Seat::None,
+            _ if self.is_seated(user, now) => Seat::None,
             (Some(subscription), Some(_)) if subscription.has_free_seat(now) => Seat::Taken,
             _ => Seat::Exhausted,
         }
+    }
+
+    fn is_seated(&self, user: Option<&UserId>, now: Timestamp) -> bool {
+        self.subscription.zip(user).is_some_and(|(subscription, user)| subscription.seat(user, now).is_some())
     }
 
     /// Whose accounts `user` draws on, where each user or seat has one of its own; `None`: this call has none.
@@ -375,7 +385,7 @@ impl<'a> ActivePlan<'a> {
         (owner, user): (Option<UserId>, Option<&UserId>),
     ) -> Result<PayingSource, OutOfCalendar> {
         let allowance = entitlement.allowance;
-        let rollover = allowance.rollover.filter(|_| entitlement.is_present && (period.index > 0 || self.subscription.is_none()));
+        let rollover = entitlement.rollover.filter(|_| period.index > 0 || self.subscription.is_none());
         let carry = match rollover {
             None => None,
             Some(rollover) => {
@@ -383,7 +393,7 @@ impl<'a> ActivePlan<'a> {
                 let last = before.end.checked_sub(1.nanosecond()).map_err(|_| OutOfCalendar)?;
                 // What was given then, by the plans and terms of then.
                 let given = entitlement::allowances(self, &allowance.meter, cadence, &before, last);
-                let given = given.into_iter().find(|earlier| earlier.allowance.id == allowance.id);
+                let given = given.into_iter().find(|earlier| earlier.is_of(allowance));
                 let account = AccountKey::allowance(&allowance.id, before.day, owner.as_ref());
                 given.and_then(|given| given.limit()).map(|limit| Carry { account, limit, cap: rollover.cap })
             }
