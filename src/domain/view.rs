@@ -140,7 +140,8 @@ impl<'a> View<'a> {
     pub fn seat(&self, meter: &MeterId, user: Option<&UserId>) -> Seat {
         let Some(active) = &self.plan else { return Seat::None };
         let by_seat = |cadence: Cadence, period: Period| {
-            let mut allowances = active.plan.terms_on(period.day).allowances.iter().filter(|one| one.issue(active.billing).every == cadence);
+            let mut allowances =
+                active.plan.terms_on(period.day).allowances.iter().filter(|one| one.issue(active.billing).every == cadence);
             allowances.any(|allowance| allowance.per == AllowancePer::Seat && allowance.meter == *meter)
         };
         // A year that lies outside the calendar gives nothing: its sources are an error.
@@ -334,16 +335,15 @@ impl<'a> ActivePlan<'a> {
         let Some(subscription) = self.subscription else { return Ok(0) };
         let steps = subscription.add_ons.get(id).map_or(&[][..], |units| units.steps());
         let Some((bought, count)) = steps.iter().rev().find(|(from, _)| *from <= period.start) else { return Ok(0) };
-        let plans = subscription.plans.steps();
-        for (index, (from, plan)) in plans.iter().enumerate() {
-            let until = plans.get(index + 1).map_or(Timestamp::MAX, |(next, _)| *next);
-            let sells = plan.as_ref().and_then(|plan| self.plans.get(plan)?.add_on(id, period.day)).is_some();
-            if !sells && *bought < until && *from <= period.start {
-                let at = self.add_on_period(id, (*from).max(*bought))?;
-                let boundary = if at.start == *from { at.start } else { at.end };
-                if boundary < until && boundary <= period.start {
-                    return Ok(0);
-                }
+        // Each period is judged by the plan it began under, in the terms of its first day: there are some dozens of them at most.
+        let every = self.add_on(id).map_or(Cadence::Month, |add_on| add_on.bundle(self.billing).every);
+        let first = self.anchor.period(every, *bought)?;
+        let renewed = if first.start == *bought { first.index } else { first.index + 1 };
+        for index in renewed..=period.index {
+            let begun = self.anchor.nth(every, index)?;
+            let plan = subscription.plan(begun.start).and_then(|plan| self.plans.get(plan));
+            if plan.and_then(|plan| plan.add_on(id, begun.day)).is_none() {
+                return Ok(0);
             }
         }
         Ok(*count)
