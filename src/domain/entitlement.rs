@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::amount::{Micros, RoundingMode};
 use super::ids::{AddOnId, MeterId};
 use super::period::{Cadence, OutOfCalendar, Period};
-use super::plan::{AddOn, Allowance, AllowancePer, Plan, Proration, ProrationKind};
+use super::plan::{AddOn, Allowance, AllowancePer, Plan, Proration, ProrationKind, Rollover};
 use super::view::ActivePlan;
 
 /// An allowance as it stands in a period.
@@ -20,6 +20,10 @@ pub struct Entitlement<'a> {
     pub amount: Option<Micros>,
     /// The seats that share a pot.
     pub seats: u32,
+    /// What the account was given besides, by a plan that counted otherwise: it does not grow with the seats.
+    pub besides: Micros,
+    /// What may be left over from the period before: the most that a plan of this period says, for a change takes nothing away.
+    pub rollover: Option<Rollover>,
     /// Whether the present plan has it. One of a plan that was left ends with the period.
     pub is_present: bool,
 }
@@ -36,7 +40,20 @@ struct Totals {
 impl Entitlement<'_> {
     /// What the account may give in the period; `None` is unlimited.
     pub fn limit(&self) -> Option<Micros> {
-        self.amount.map(|amount| times(amount, shares(self.allowance.per, self.seats)))
+        let amount = times(self.amount?, shares(self.allowance.per, self.seats));
+        Some(amount.checked_add(self.besides).unwrap_or(Micros::MAX))
+    }
+
+    /// What a contract says takes the place of what was given.
+    fn overridden(&mut self, active: &ActivePlan<'_>, at: Timestamp) {
+        if let Some(limit) = active.overridden(&self.allowance.id, at) {
+            (self.amount, self.besides) = (limit.amount(), Micros::ZERO);
+        }
+    }
+
+    /// Whether both are one account.
+    pub fn is_of(&self, allowance: &Allowance) -> bool {
+        self.allowance.id == allowance.id && is_shared(self.allowance.per) == is_shared(allowance.per)
     }
 }
 
@@ -49,6 +66,8 @@ pub fn allowances<'a>(active: &ActivePlan<'a>, meter: &MeterId, cadence: Cadence
             allowance,
             amount: allowance.issue(active.billing).amount,
             seats: active.seats(at),
+            besides: Micros::ZERO,
+            rollover: allowance.rollover,
             is_present: true,
         };
         given.map(entitled).collect::<Vec<_>>()
@@ -60,6 +79,13 @@ pub fn allowances<'a>(active: &ActivePlan<'a>, meter: &MeterId, cadence: Cadence
         let (before, new) = (issued(phases[index - 1].1, changed), issued(plan, changed));
         let proration = plan.terms_on(period.day).proration;
         let seats = active.seats(changed);
+        for present in held.iter_mut().filter(|one| one.is_present) {
+            present.seats = seats;
+            // What was given by contract stays as well.
+            if !new.iter().any(|new| present.is_of(new.allowance)) {
+                present.overridden(active, changed);
+            }
+        }
         let given = room(&Totals::of(&new), &Totals::of(&held), seats);
         let added = room(&Totals::of(&new), &Totals::of(&before), seats);
         let share = |added: Option<i128>, room: Option<i128>| least(proration.share(added, period, changed), room);
@@ -67,9 +93,7 @@ pub fn allowances<'a>(active: &ActivePlan<'a>, meter: &MeterId, cadence: Cadence
     }
     for present in held.iter_mut().filter(|one| one.is_present) {
         present.seats = active.seats(at);
-        if let Some(limit) = active.overridden(&present.allowance.id, at) {
-            present.amount = limit.amount();
-        }
+        present.overridden(active, at);
     }
     held
 }
@@ -99,7 +123,8 @@ impl Totals {
     fn of(entitlements: &[Entitlement<'_>]) -> Self {
         let mut totals = Self { shared: Some(0), each: Some(0), by_seat: true };
         for one in entitlements {
-            let amount = one.amount.map(|amount| i128::from(amount.get()) * i128::from(shares(one.allowance.per, one.seats)));
+            let besides = i128::from(one.besides.get());
+            let amount = one.amount.map(|amount| i128::from(amount.get()) * i128::from(shares(one.allowance.per, one.seats)) + besides);
             let sum = if is_shared(one.allowance.per) { &mut totals.shared } else { &mut totals.each };
             *sum = sum.zip(amount).map(|(sum, amount)| sum + amount);
             totals.by_seat &= one.allowance.per != AllowancePer::User;
@@ -154,13 +179,17 @@ fn raised<'a>(
     mut to_share: Option<i128>,
     mut to_each: Option<i128>,
 ) -> Vec<Entitlement<'a>> {
-    let is_same = |one: &Entitlement<'_>, other: &Entitlement<'_>| {
-        one.allowance.id == other.allowance.id && is_shared(one.allowance.per) == is_shared(other.allowance.per)
-    };
-    let (kept, left): (Vec<_>, Vec<_>) = held.into_iter().partition(|one| new.iter().any(|other| is_same(one, other)));
+    let (kept, left): (Vec<_>, Vec<_>) = held.into_iter().partition(|one| new.iter().any(|other| one.is_of(other.allowance)));
     let mut after: Vec<_> = left.into_iter().map(|one| Entitlement { is_present: false, ..one }).collect();
     for full in new {
-        let have = kept.iter().find(|one| is_same(one, &full)).map_or(Some(Micros::ZERO), |one| one.amount);
+        let kept = kept.iter().find(|one| one.is_of(full.allowance));
+        let is_pot = |per: AllowancePer| per == AllowancePer::SeatsPooled;
+        let (have, besides) = match kept {
+            None => (Some(Micros::ZERO), Micros::ZERO),
+            Some(one) if is_pot(one.allowance.per) == is_pot(full.allowance.per) => (one.amount, one.besides),
+            Some(one) => one.limit().map_or((None, Micros::ZERO), |limit| (Some(Micros::ZERO), limit)),
+        };
+        let rollover = kept.and_then(|one| one.rollover).into_iter().chain(full.rollover).max_by_key(|rollover| rollover.cap);
         let extra = if is_shared(full.allowance.per) { &mut to_share } else { &mut to_each };
         let amount = match (have, full.amount) {
             (None, _) => None,
@@ -178,7 +207,7 @@ fn raised<'a>(
                 Some(i64::try_from(each).ok().and_then(Micros::new).and_then(|each| have.checked_add(each)).unwrap_or(Micros::MAX))
             }
         };
-        after.push(Entitlement { amount, ..full });
+        after.push(Entitlement { amount, besides, rollover, ..full });
     }
     after
 }

@@ -148,8 +148,13 @@ impl<'a> View<'a> {
     /// What seat a call by `user` needs under the plan's allowances of `meter`.
     pub fn seat(&self, meter: &MeterId, user: Option<&UserId>) -> Seat {
         let Some(active) = &self.plan else { return Seat::None };
-        let seated = |allowance: &Allowance| allowance.per == AllowancePer::Seat && allowance.meter == *meter;
-        if !active.terms.allowances.iter().any(seated) {
+        let by_seat = |cadence: Cadence, period: Period| {
+            let mut allowances =
+                active.plan.terms_on(period.day).allowances.iter().filter(|one| one.issue(active.billing).every == cadence);
+            allowances.any(|allowance| allowance.per == AllowancePer::Seat && allowance.meter == *meter)
+        };
+        // A year that lies outside the calendar gives nothing: its sources are an error.
+        if !active.cadences().any(|cadence| active.period_of(cadence, self.now).is_ok_and(|period| by_seat(cadence, period))) {
             return Seat::None;
         }
         active.seat_of(user, self.now)
@@ -178,6 +183,8 @@ impl<'a> View<'a> {
             for entitlement in entitlement::allowances(active, meter, cadence, &period, self.now) {
                 let owner = match entitlement.allowance.per {
                     AllowancePer::Subject | AllowancePer::SeatsPooled => None,
+                    // Where nobody sits down any more, what a plan that was left gave to seats is for those who sit.
+                    AllowancePer::Seat if self.seat(meter, user) == Seat::None && !active.is_seated(user, self.now) => continue,
                     // A share that this call cannot have.
                     per => match active.account_of(per, user, self.now) {
                         Some(account) => Some(account),
@@ -345,16 +352,15 @@ impl<'a> ActivePlan<'a> {
         let Some(subscription) = self.subscription else { return Ok(0) };
         let steps = subscription.add_ons.get(id).map_or(&[][..], |units| units.steps());
         let Some((bought, count)) = steps.iter().rev().find(|(from, _)| *from <= period.start) else { return Ok(0) };
-        let plans = subscription.plans.steps();
-        for (index, (from, plan)) in plans.iter().enumerate() {
-            let until = plans.get(index + 1).map_or(Timestamp::MAX, |(next, _)| *next);
-            let sells = plan.as_ref().and_then(|plan| self.plans.get(plan)?.add_on(id, period.day)).is_some();
-            if !sells && *bought < until && *from <= period.start {
-                let at = self.add_on_period(id, (*from).max(*bought))?;
-                let boundary = if at.start == *from { at.start } else { at.end };
-                if boundary < until && boundary <= period.start {
-                    return Ok(0);
-                }
+        // Each period is judged by the plan it began under, in the terms of its first day: there are some dozens of them at most.
+        let every = self.add_on(id).map_or(Cadence::Month, |add_on| add_on.bundle(self.billing).every);
+        let first = self.anchor.period(every, *bought)?;
+        let renewed = if first.start == *bought { first.index } else { first.index + 1 };
+        for index in renewed..=period.index {
+            let begun = self.anchor.nth(every, index)?;
+            let plan = subscription.plan(begun.start).and_then(|plan| self.plans.get(plan));
+            if plan.and_then(|plan| plan.add_on(id, begun.day)).is_none() {
+                return Ok(0);
             }
         }
         Ok(*count)
@@ -363,10 +369,14 @@ impl<'a> ActivePlan<'a> {
     /// What seat a call by `user` needs where seats count.
     fn seat_of(&self, user: Option<&UserId>, now: Timestamp) -> Seat {
         match (self.subscription, user) {
-            (Some(subscription), Some(user)) if subscription.seat(user, now).is_some() => Seat::None,
+            _ if self.is_seated(user, now) => Seat::None,
             (Some(subscription), Some(_)) if subscription.has_free_seat(now) => Seat::Taken,
             _ => Seat::Exhausted,
         }
+    }
+
+    fn is_seated(&self, user: Option<&UserId>, now: Timestamp) -> bool {
+        self.subscription.zip(user).is_some_and(|(subscription, user)| subscription.seat(user, now).is_some())
     }
 
     /// Whose accounts `user` draws on, where each user or seat has one of its own; `None`: this call has none.
@@ -392,7 +402,7 @@ impl<'a> ActivePlan<'a> {
         (owner, user): (Option<UserId>, Option<&UserId>),
     ) -> Result<PayingSource, OutOfCalendar> {
         let allowance = entitlement.allowance;
-        let rollover = allowance.rollover.filter(|_| entitlement.is_present && (period.index > 0 || self.subscription.is_none()));
+        let rollover = entitlement.rollover.filter(|_| period.index > 0 || self.subscription.is_none());
         let carry = match rollover {
             None => None,
             Some(rollover) => {
@@ -400,7 +410,7 @@ impl<'a> ActivePlan<'a> {
                 let last = before.end.checked_sub(1.nanosecond()).map_err(|_| OutOfCalendar)?;
                 // What was given then, by the plans and terms of then.
                 let given = entitlement::allowances(self, &allowance.meter, cadence, &before, last);
-                let given = given.into_iter().find(|earlier| earlier.allowance.id == allowance.id);
+                let given = given.into_iter().find(|earlier| earlier.is_of(allowance));
                 let account = AccountKey::allowance(&allowance.id, before.name(cadence), owner.as_ref());
                 given.and_then(|given| given.limit()).map(|limit| Carry { account, limit, cap: rollover.cap })
             }

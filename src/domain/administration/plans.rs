@@ -98,6 +98,7 @@ pub(in crate::domain) fn change(
     now: Timestamp,
 ) -> Result<String, Error> {
     let next = known_plan(catalog, plan)?;
+    drop_seat_to_come(subscription, now);
     if subscription.plan(now) == Some(plan) {
         subscription.plans.settle(now);
         return Ok(plan.to_string());
@@ -116,6 +117,7 @@ pub(in crate::domain) fn change(
 pub(super) fn cancel(subscription: &mut Subscription, at_once: bool, now: Timestamp) -> Result<String, Error> {
     let end = if at_once { now } else { subscription.term_end(now)? };
     let about = subscription.plan(now).map(ToString::to_string).unwrap_or_default();
+    drop_seat_to_come(subscription, now);
     subscription.plans.set(end, None);
     Ok(about)
 }
@@ -141,9 +143,16 @@ pub(super) fn checked_seats(plan: &Plan, seats: u32) -> Result<u32, InvalidField
 }
 
 /// A plan that counts by seat has one at the least.
-fn needs_a_seat(plan: &Plan, subscription: &mut Subscription, from: Timestamp) {
+pub(super) fn needs_a_seat(plan: &Plan, subscription: &mut Subscription, from: Timestamp) {
     if counts_by_seat(plan) && subscription.seats(from) == 0 {
         subscription.seats.set(from, 1);
+    }
+}
+
+/// The seat that a plan to come would bring goes with that plan. Nothing else is more later.
+fn drop_seat_to_come(subscription: &mut Subscription, now: Timestamp) {
+    if subscription.seats.next(now).is_some_and(|(_, seats)| *seats > subscription.seats(now)) {
+        subscription.seats.settle(now);
     }
 }
 

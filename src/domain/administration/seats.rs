@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::AdministrationError as Error;
-use super::plans::{checked_seats, known_plan};
+use super::plans::{checked_seats, known_plan, needs_a_seat};
 use crate::domain::catalog::Catalog;
 use crate::domain::charge::InvalidField;
 use crate::domain::ids::UserId;
@@ -25,6 +25,9 @@ pub(super) fn set(
     let Some(seats) = seats else { return Ok(String::new()) };
     let plan = subscription.plan(now).cloned().ok_or(Error::SubscriptionNotFound)?;
     change(known_plan(catalog, &plan)?, subscription, seats, now)?;
+    if let Some((from, Some(next))) = subscription.plans.next(now).cloned() {
+        catalog.plans.get(&next).into_iter().for_each(|next| needs_a_seat(next, subscription, from));
+    }
     Ok(seats.to_string())
 }
 
