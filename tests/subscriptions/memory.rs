@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use genquota::clock::{Clock as _, ManualClock};
 use genquota::domain::ids::{CatalogVersion, ReservationId, SubjectId};
-use genquota::domain::ledger::{Account, AccountKey, Answer, Changes, Ledger, Row, Transaction};
+use genquota::domain::ledger::{Account, AccountKey, Answer, Changes, HistoryPlace, Ledger, Row, Transaction};
 use genquota::domain::subject::Document;
 use genquota::domain::summary::CostSum;
 use genquota::store::{CostsOf, Feed, HourRange, Store, StoreError, Urgency};
@@ -52,6 +52,10 @@ impl Store for Memory {
 
     async fn accounts(&self, subject: &SubjectId, keys: Vec<AccountKey>) -> Result<Vec<Account>, StoreError> {
         self.ask(|ledger, _, _| ledger.accounts(subject, &keys))
+    }
+
+    async fn history(&self, _: &SubjectId, _: &HistoryPlace, _: usize) -> Result<Vec<Arc<Row>>, StoreError> {
+        unreachable!("no story looks back")
     }
 
     async fn costs(&self, _: HourRange, _: CostsOf) -> Result<Vec<CostSum>, StoreError> {
