@@ -104,7 +104,8 @@ impl<'p> Story<'p> {
             }
             _ => {
                 // A plan that is left at the first instant of a period has not been held in it: changes come a moment later.
-                if self.bench.standing().await.is_some_and(|standing| standing.period.start == now) {
+                let life = self.reference.life(now);
+                if life.subscription.is_some_and(|subscription| subscription.month(now).start == now) {
                     self.tick();
                 }
                 let now = self.bench.now();
