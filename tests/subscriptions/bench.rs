@@ -191,8 +191,19 @@ impl Bench {
     }
 }
 
-/// What a reservation used, what of it no source paid, and what it was paid by: kind, name, first day of the period, whose.
-pub fn paid(row: &Row) -> impl Iterator<Item = (Kind, String, Option<String>, Option<String>, i64)> + '_ {
+/// What an account paid of a reservation, or holds for it.
+#[derive(Debug, Clone)]
+pub struct Paid {
+    pub kind: Kind,
+    pub id: String,
+    /// The first day of the period.
+    pub day: Option<String>,
+    pub who: Option<String>,
+    pub amount: i64,
+}
+
+/// What a reservation was paid by, and what of it no source paid.
+pub fn paid(row: &Row) -> impl Iterator<Item = Paid> + '_ {
     row.legs.iter().filter_map(|leg| {
         let kind = match leg.account.kind() {
             AccountKind::Allowance => Kind::Allowance,
@@ -203,7 +214,8 @@ pub fn paid(row: &Row) -> impl Iterator<Item = (Kind, String, Option<String>, Op
         };
         let amount = if row.state == genquota::domain::ledger::State::Held { leg.held.get() + leg.used.get() } else { leg.used.get() };
         let text = |part: Option<&str>| part.map(str::to_owned);
-        Some((kind, leg.account.source().to_owned(), text(leg.account.period()), text(leg.account.user()), amount))
+        let (day, who) = (text(leg.account.period()), text(leg.account.user()));
+        Some(Paid { kind, id: leg.account.source().to_owned(), day, who, amount })
     })
 }
 

@@ -9,7 +9,7 @@ use genquota::domain::standing::Standing;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::bench::paid;
+use crate::bench::{Paid, paid};
 use crate::life::Deed;
 use crate::plans::{Amount, DEFAULT_ALLOWANCE, Every, Per, Plans};
 use crate::reference::Kind;
@@ -40,7 +40,7 @@ pub struct Promise<'p> {
     months: BTreeMap<String, Month>,
     billed: Every,
     /// What each reservation was paid by, and those for which that is final.
-    legs: BTreeMap<usize, Vec<(Kind, String, Option<String>, Option<String>, i64)>>,
+    legs: BTreeMap<usize, Vec<Paid>>,
     settled: BTreeSet<usize>,
     grants: BTreeMap<String, i64>,
     /// Contracts stand above every plan: once there is one, only grants and add-ons are looked at.
@@ -94,7 +94,7 @@ impl<'p> Promise<'p> {
     }
 
     /// Nothing that is left of a period is taken away by a change, but by those that say so.
-    pub fn change(&mut self, deed: &Deed, before: Option<Vec<Left>>, after: Vec<Left>) {
+    pub fn change(&mut self, deed: &Deed, before: Vec<Left>, after: Vec<Left>) {
         match deed {
             Deed::Grant(grant) => drop(self.grants.insert(grant.id.clone(), grant.units)),
             Deed::Subscribe { billed, .. } => self.billed = *billed,
@@ -104,7 +104,7 @@ impl<'p> Promise<'p> {
         let takes = matches!(deed, Deed::Cancel { now: true } | Deed::Override { .. } | Deed::Seats { vacate: Some(_), .. });
         // Who subscribes leaves the default plan.
         if !takes && !matches!(deed, Deed::Subscribe { .. }) {
-            for (before, after) in before.into_iter().flatten().zip(after) {
+            for (before, after) in before.into_iter().zip(after) {
                 let (left, still) = before.all.zip(after.all).unwrap_or((before.shared, after.shared));
                 assert!(still.is_none_or(|still| left.is_some_and(|left| left <= still)), "{left:?} became {still:?}: {deed:?}");
             }
@@ -115,7 +115,7 @@ impl<'p> Promise<'p> {
         let mut sums: BTreeMap<(Kind, Option<&str>, &str), i64> = BTreeMap::new();
         let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         // The default plan's months are those of the calendar, and no subscription's.
-        for (kind, id, day, who, amount) in self.legs.values().flatten().filter(|(_, id, ..)| id != DEFAULT_ALLOWANCE) {
+        for Paid { kind, id, day, who, amount } in self.legs.values().flatten().filter(|paid| paid.id != DEFAULT_ALLOWANCE) {
             let day = day.as_deref();
             if let (Some(day), Some(who)) = (day, who) {
                 users.entry(day).or_default().insert(who);

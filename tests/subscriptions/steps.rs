@@ -126,7 +126,7 @@ fn overrides() -> impl Strategy<Value = Step> {
 
 pub fn steps() -> impl Strategy<Value = Step> {
     let add_ons = prop::sample::select(vec!["pack", "boost", "chair"]);
-    let seats = (prop::option::weighted(0.8, 0_u32..6), prop::option::weighted(0.3, prop::sample::select(&USERS[..])));
+    let seats = (prop::option::weighted(0.8, 1_u32..6), prop::option::weighted(0.3, prop::sample::select(&USERS[..])));
     prop_oneof![
         4 => subscribes(),
         6 => any::<Index>().prop_map(Step::Change),
