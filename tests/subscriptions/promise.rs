@@ -174,6 +174,8 @@ impl<'p> Promise<'p> {
         let held = month.plans.iter().flat_map(|plan| month.billed.iter().map(move |billed| (*plan, *billed)));
         let terms = month.plans.iter().map(|plan| self.plans.terms(*plan, day.parse().unwrap()));
         let is_by_user = terms.into_iter().flat_map(|terms| &terms.allowances).any(|allowance| allowance.per == Per::User);
+        // What rolled over under one plan stays under the next.
+        let mut rest = 0;
         let given = held.map(|(plan, billed)| {
             let terms = self.plans.terms(plan, day.parse().unwrap());
             [Every::Month, Every::Year].into_iter().filter_map(|every| terms.allowance(billed, every)).try_fold(0, |sum, allowance| {
@@ -184,11 +186,11 @@ impl<'p> Promise<'p> {
                     Per::Seat if is_by_user => people.max(i64::from(month.seats)),
                     Per::Seat | Per::Pool => i64::from(month.seats),
                 };
-                let rest = allowance.rollover.unwrap_or_default() * count.max(1);
-                Some(sum + allowance.issue(billed).0? * count + rest)
+                rest = rest.max(allowance.rollover.unwrap_or_default() * count.max(1));
+                Some(sum + allowance.issue(billed).0? * count)
             })
         });
         let given: Option<Vec<i64>> = given.collect();
-        given?.into_iter().max()
+        given?.into_iter().max().map(|most| most + rest)
     }
 }

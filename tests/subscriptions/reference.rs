@@ -144,7 +144,11 @@ impl<'p> Reference<'p> {
                 gifts.push((false, allowance.id, allowance.per, period, Some(0)));
             }
         }
-        gifts.sort_by_key(|(_, _, _, period, _)| period.every);
+        // What a plan that was left has given pays first.
+        gifts.sort_by_key(|(_, id, per, period, _)| {
+            let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
+            (period.every, present.is_some_and(|present| present.id == *id && present.per.is_own() == per.is_own()))
+        });
         let mut sources: Vec<(bool, bool, Source)> = Vec::new();
         for (is_add_on, id, per, period, amount) in gifts {
             let who = match per {
