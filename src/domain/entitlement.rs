@@ -51,9 +51,10 @@ impl Entitlement<'_> {
         }
     }
 
-    /// Whether both are one account.
+    /// Whether both are one account, of the same people: what each seat had is not what each user has.
     pub fn is_of(&self, allowance: &Allowance) -> bool {
-        self.allowance.id == allowance.id && is_shared(self.allowance.per) == is_shared(allowance.per)
+        let opens = self.allowance.per == AllowancePer::Seat && allowance.per == AllowancePer::User;
+        self.allowance.id == allowance.id && is_shared(self.allowance.per) == is_shared(allowance.per) && !opens
     }
 }
 

@@ -118,6 +118,10 @@ pub(super) fn cancel(subscription: &mut Subscription, at_once: bool, now: Timest
     let end = if at_once { now } else { subscription.term_end(now)? };
     let about = subscription.plan(now).map(ToString::to_string).unwrap_or_default();
     drop_seat_to_come(subscription, now);
+    if at_once {
+        // They end with the subscription (P7): whoever comes back has what is left of their period, and buys anew.
+        subscription.add_ons.values_mut().for_each(|units| units.set(now, 0));
+    }
     subscription.plans.set(end, None);
     Ok(about)
 }
