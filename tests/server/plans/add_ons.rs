@@ -107,15 +107,21 @@ async fn units_that_were_cancelled_and_bought_again_are_given_once(server: &Serv
 async fn units_end_with_the_subscription(server: &Server) {
     let acme = personal(server, 2).await;
     acme.used(&images(50).user("ann")).await;
+    server.clock.advance(jiff::SignedDuration::from_secs(1));
     acme.changed(Change::CancelNow).await;
     acme.denied_for(&images(1).user("ann"), DenialReason::NoSubscription).await;
-    // Coming back in the same period goes on with what was bought for it.
+    // Who comes back in the same period has what is left of what was bought for it, and no units that go on.
     acme.changed(Change::Subscribe("personal")).await;
     assert_eq!(acme.left_for("ann").await, "80");
-    acme.changed(Change::Cancel).await;
+    assert!(acme.subscription().await.add_ons.is_empty());
     server.clock.set("2026-04-09T23:59:59.999Z");
-    acme.used(&images(80).user("ann")).await;
-    server.clock.set("2026-04-20T00:00:00Z");
+    acme.used(&images(30).user("ann")).await;
+    server.clock.set("2026-04-10T00:00:00Z");
+    assert_eq!(acme.left_for("ann").await, "10");
+    acme.changed(Change::AddOn("own", 1)).await;
+    assert_eq!(acme.left_for("ann").await, "70");
+    acme.changed(Change::Cancel).await;
+    server.clock.set("2026-05-20T00:00:00Z");
     acme.changed(Change::Subscribe("personal")).await;
     assert_eq!(acme.left_for("ann").await, "10");
     assert!(acme.subscription().await.add_ons.is_empty());
