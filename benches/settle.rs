@@ -29,7 +29,7 @@ const SOURCE: [&str; 5] = [
     include_str!("../src/store/redis/script/read.lua"),
     include_str!("../src/store/redis/script/sweep.lua"),
 ];
-const ROLL: &str = "roll(closed, subject, place + 1, late)";
+const ROLL: &str = "roll(added, subject, place + 1, late)";
 const NOTE: &str = "note(event or 's', subject, id or '-', document, new)";
 
 #[tokio::main]
