@@ -23,6 +23,7 @@ impl Service {
     /// Corrects an account, once. The document remembers the request in the very step that moves the account.
     pub async fn adjust(&self, subject: SubjectId, adjustment: Adjustment) -> Result<AdjustedSubject, ServiceError> {
         let mut now = self.clock.now();
+        let _turn = self.turn(&subject).await;
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.store.document(&subject).await?;

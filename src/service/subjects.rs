@@ -35,6 +35,7 @@ pub struct Previewed {
 impl Service {
     /// Carries out an administrative change, once.
     pub async fn administrate(&self, subject: SubjectId, change: Administration) -> Result<Subject, ServiceError> {
+        let _turn = self.turn(&subject).await;
         for _ in 0..ROUNDS_MAX {
             let catalog = self.catalogs.current();
             let document = self.store.document(&subject).await?;
