@@ -1,5 +1,7 @@
 //! What should be so: balances summed up from everything that ever happened, whenever one is asked for.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -132,10 +134,7 @@ impl<'p> Reference<'p> {
         });
         let is_sitting =
             user.is_some_and(|user| subscription.rows.iter().any(|row| row.occupant.as_ref().is_some_and(|(name, _)| name == user)));
-        let alive = subscription
-            .gifts
-            .iter()
-            .filter(|gift| periods.contains(&gift.period) && (!gift.is_add_on || subscription.holdings.contains_key(gift.id)));
+        let alive = subscription.gifts.iter().filter(|gift| periods.contains(&gift.period));
         let mut gifts: Vec<(bool, &str, Per, Period, Amount)> =
             alive.map(|gift| (gift.is_add_on, gift.id, gift.per, gift.period, gift.amount)).collect();
         // What the present plan speaks of is a source, whatever it gives.
@@ -145,11 +144,13 @@ impl<'p> Reference<'p> {
             }
         }
         // What a plan that was left has given pays first.
-        gifts.sort_by_key(|(_, id, per, period, _)| {
+        let present_as = |id: &str, per: Per, period: Period| {
             let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
-            (period.every, present.is_some_and(|present| present.id == *id && present.per.is_own() == per.is_own()))
-        });
+            present.filter(|present| present.id == id && per.goes_on_as(present.per))
+        };
+        gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some()));
         let mut sources: Vec<(bool, bool, Source)> = Vec::new();
+        let mut contracts = BTreeSet::new();
         for (is_add_on, id, per, period, amount) in gifts {
             let who = match per {
                 Per::User => user.map(str::to_owned),
@@ -162,20 +163,18 @@ impl<'p> Reference<'p> {
             }
             let key = Key { kind: if is_add_on { Kind::AddOn } else { Kind::Allowance }, id: id.to_owned(), day: Some(period.day), who };
             let count = if per == Per::Pool { i64::from(subscription.seats) } else { 1 };
-            // A contract speaks of what the present plan has, not of what a plan that was left has given.
-            let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
-            let is_present = present.is_some_and(|present| present.id == id && present.per.is_own() == per.is_own());
-            let contract = life.overrides.get(id).filter(|_| !is_add_on && is_present);
-            let count = if contract.is_some() && present.unwrap().per == Per::Pool { i64::from(subscription.seats) } else { count };
-            let amount = match contract {
+            // A contract speaks of what the present plan has, not of what a plan that was left has given, and but once.
+            let present = present_as(id, per, period).filter(|_| !is_add_on);
+            let amount = match present.and_then(|present| Some((present.per, life.overrides.get(id)?))) {
                 None => amount.map(|amount| amount * count),
-                Some(limit) => limit.map(|limit| limit * count),
+                Some(_) if !contracts.insert((id, period, per.is_own())) => Some(0),
+                Some((Per::Pool, limit)) => limit.map(|limit| limit * i64::from(subscription.seats)),
+                Some((_, limit)) => *limit,
             };
             match sources.iter_mut().find(|(_, _, source)| source.key == key) {
-                Some((_, _, source)) if contract.is_some() => source.limit = amount,
                 Some((_, _, source)) => source.limit = source.limit.zip(amount).map(|(left, right)| left + right),
                 None => {
-                    let before = if is_add_on { None } else { self.left_over(life, &key, period) };
+                    let before = if is_add_on { None } else { self.left_over(life, &key, per, period) };
                     sources.push((is_add_on, !per.is_own(), Source { key, limit: amount, before }));
                 }
             }
@@ -187,7 +186,7 @@ impl<'p> Reference<'p> {
     }
 
     /// What may be carried over into a period: from the same account of the period before, as that stood at its end (P4).
-    fn left_over(&self, life: &Life, key: &Key, period: Period) -> Option<(Key, Amount, i64)> {
+    fn left_over(&self, life: &Life, key: &Key, per: Per, period: Period) -> Option<(Key, Amount, i64)> {
         let (subscription, _) = life.running()?;
         let held = subscription
             .held
@@ -200,7 +199,7 @@ impl<'p> Reference<'p> {
             let terms = self.plans.terms((*plan)?, period.day);
             terms
                 .allowance(subscription.billed, period.every)
-                .filter(|allowance| allowance.id == key.id && allowance.per.is_own() == key.who.is_some())?
+                .filter(|allowance| allowance.id == key.id && allowance.per.goes_on_as(per))?
                 .rollover
         });
         let cap = caps.max()?;
@@ -212,13 +211,13 @@ impl<'p> Reference<'p> {
         let gifts = subscription
             .gifts
             .iter()
-            .filter(|gift| !gift.is_add_on && gift.id == key.id && gift.period.day == day && gift.per.is_own() == key.who.is_some());
+            .filter(|gift| !gift.is_add_on && gift.id == key.id && gift.period.day == day && gift.per.goes_on_as(per));
         let seats = subscription.seats_since.iter().rev().find(|(from, _)| *from <= last).map_or(0, |(_, seats)| *seats);
         let count = |per: Per| if per == Per::Pool { i64::from(seats) } else { 1 };
         // Where there was none for a while, the plan before counts on.
         let then = subscription.held.iter().rev().filter(|(from, _)| *from <= last).find_map(|(_, plan)| *plan)?;
         let present = self.plans.terms(then, day).allowance(subscription.billed, period.every);
-        let present = present.filter(|present| present.id == key.id && present.per.is_own() == key.who.is_some());
+        let present = present.filter(|present| present.id == key.id && present.per.goes_on_as(per));
         let given: Vec<(Per, Amount)> = gifts.map(|gift| (gift.per, gift.amount)).collect();
         if given.is_empty() {
             return None;
