@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{Anchor, Period};
 use crate::life::{Deed, Life, Refusal};
-use crate::plans::{Amount, Every, Per, Plans};
+use crate::plans::{Allowance, Amount, Every, Per, Plans};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -172,7 +172,12 @@ impl<'p> Reference<'p> {
                 Some((_, limit)) => *limit,
             };
             match sources.iter_mut().find(|(_, _, source)| source.key == key) {
-                Some((_, _, source)) => source.limit = source.limit.zip(amount).map(|(left, right)| left + right),
+                Some((_, _, source)) => {
+                    source.limit = source.limit.zip(amount).map(|(left, right)| left + right);
+                    if !is_add_on && source.before.is_none() {
+                        source.before = self.left_over(life, &source.key, per, period);
+                    }
+                }
                 None => {
                     let before = if is_add_on { None } else { self.left_over(life, &key, per, period) };
                     sources.push((is_add_on, !per.is_own(), Source { key, limit: amount, before }));
@@ -195,14 +200,18 @@ impl<'p> Reference<'p> {
             .find(|(from, _)| *from <= period.start)
             .into_iter()
             .chain(subscription.held.iter().filter(|(from, _)| (period.start..=life.now).contains(from)));
-        let caps = held.filter_map(|(_, plan)| {
-            let terms = self.plans.terms((*plan)?, period.day);
-            terms
-                .allowance(subscription.billed, period.every)
-                .filter(|allowance| allowance.id == key.id && allowance.per.goes_on_as(per))?
-                .rollover
-        });
-        let cap = caps.max()?;
+        let mut kept: Vec<&Allowance> = held
+            .filter_map(|(_, plan)| self.plans.terms((*plan)?, period.day).allowance(subscription.billed, period.every))
+            .filter(|allowance| allowance.id == key.id && allowance.per.is_own() == per.is_own())
+            .collect();
+        // What each seat had stays apart from what each user has since.
+        let seats = kept.iter().rposition(|allowance| allowance.per == Per::Seat).map_or(0, |last| last + 1);
+        if per == Per::Seat {
+            kept.truncate(seats);
+        } else {
+            kept.drain(..seats);
+        }
+        let cap = kept.into_iter().filter_map(|allowance| allowance.rollover).max()?;
         let last = period.start.checked_sub(SignedDuration::from_millis(1)).ok()?;
         if period.number == 0 {
             return None;
@@ -261,11 +270,11 @@ impl<'p> Reference<'p> {
         (held, used)
     }
 
-    /// What was left over of the period before.
+    /// What was left over of the period before; of what is unlimited nothing is.
     fn carried(&self, source: &Source, now: Timestamp) -> i64 {
         let Some((key, limit, cap)) = &source.before else { return 0 };
         let (held, used) = self.taken(key, now);
-        limit.map_or(*cap, |limit| (limit - held - used).clamp(0, *cap))
+        limit.map_or(0, |limit| (limit - held - used).clamp(0, *cap))
     }
 
     pub fn available(&self, source: &Source, now: Timestamp) -> Amount {
@@ -380,6 +389,30 @@ impl<'p> Reference<'p> {
 
     pub fn release(&mut self, number: usize) {
         self.charges[number].state = State::Released;
+    }
+
+    /// Gives back what was charged, what was paid last first; more than that is refused, and nothing is given back.
+    pub fn refund(&mut self, number: usize, units: Option<i64>) -> Result<(), Refusal> {
+        let charge = &mut self.charges[number];
+        let mut left = units.unwrap_or(charge.used());
+        if left > charge.used() {
+            return Err(Refusal::Invalid);
+        }
+        // An account paid where it was first held or used.
+        let mut paid: Vec<(Key, i64)> = Vec::new();
+        for (key, amount) in std::mem::take(&mut charge.used) {
+            match paid.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, sum)) => *sum += amount,
+                None => paid.push((key, amount)),
+            }
+        }
+        paid.sort_by_key(|(key, _)| key.kind == Kind::Overage);
+        for (_, amount) in paid.iter_mut().rev() {
+            let part = left.min(*amount);
+            (left, *amount) = (left - part, *amount - part);
+        }
+        charge.used = paid;
+        Ok(())
     }
 
     /// What the sources give in turn, and what they cannot.
