@@ -41,7 +41,7 @@ impl Entitlement<'_> {
     /// What the account may give in the period; `None` is unlimited.
     pub fn limit(&self) -> Option<Micros> {
         let amount = times(self.amount?, shares(self.allowance.per, self.seats));
-        Some(amount.checked_add(self.besides).unwrap_or(Micros::MAX))
+        Some(sum(amount, self.besides))
     }
 
     /// What a contract says takes the place of what was given.
@@ -183,14 +183,18 @@ fn raised<'a>(
     let (kept, left): (Vec<_>, Vec<_>) = held.into_iter().partition(|one| new.iter().any(|other| one.is_of(other.allowance)));
     let mut after: Vec<_> = left.into_iter().map(|one| Entitlement { is_present: false, ..one }).collect();
     for full in new {
-        let kept = kept.iter().find(|one| one.is_of(full.allowance));
+        // What each seat had and what each user had are one again where a plan counts by seat again.
+        let kept = || kept.iter().filter(|one| one.is_of(full.allowance));
         let is_pot = |per: AllowancePer| per == AllowancePer::SeatsPooled;
-        let (have, besides) = match kept {
-            None => (Some(Micros::ZERO), Micros::ZERO),
-            Some(one) if is_pot(one.allowance.per) == is_pot(full.allowance.per) => (one.amount, one.besides),
-            Some(one) => one.limit().map_or((None, Micros::ZERO), |limit| (Some(Micros::ZERO), limit)),
-        };
-        let rollover = kept.and_then(|one| one.rollover).into_iter().chain(full.rollover).max_by_key(|rollover| rollover.cap);
+        let given = kept().map(|one| match one.limit() {
+            _ if is_pot(one.allowance.per) == is_pot(full.allowance.per) => (one.amount, one.besides),
+            None => (None, Micros::ZERO),
+            Some(limit) => (Some(Micros::ZERO), limit),
+        });
+        let (have, besides) = given.fold((Some(Micros::ZERO), Micros::ZERO), |(have, besides), (amount, beside)| {
+            (have.zip(amount).map(|(have, amount)| sum(have, amount)), sum(besides, beside))
+        });
+        let rollover = kept().filter_map(|one| one.rollover).chain(full.rollover).max_by_key(|rollover| rollover.cap);
         let extra = if is_shared(full.allowance.per) { &mut to_share } else { &mut to_each };
         let amount = match (have, full.amount) {
             (None, _) => None,
@@ -249,6 +253,11 @@ fn shares(per: AllowancePer, seats: u32) -> i64 {
 }
 
 /// More than an account can hold is as good as the largest amount.
+pub fn sum(one: Micros, other: Micros) -> Micros {
+    one.checked_add(other).unwrap_or(Micros::MAX)
+}
+
+/// The same for a multiple.
 fn times(amount: Micros, count: i64) -> Micros {
     amount.get().checked_mul(count).and_then(Micros::new).unwrap_or(Micros::MAX)
 }

@@ -114,7 +114,7 @@ impl Retry<'_> {
             judged_by: Some(view.version()),
             valid: Some((from, until.map_or(before, |until| before.min(until)))),
             dry_run: false,
-            document: seated(self.row, view, units),
+            document: seated(self.row, view, units, Micros::ZERO),
             correction: None,
             step: Some(Step {
                 id: self.row.id.clone(),

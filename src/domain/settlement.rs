@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::amount::Micros;
+use super::balance::Snapshot;
 use super::cap::{CapAmounts, CapContext, ChargedCap, charged_caps};
 use super::catalog::Catalog;
 use super::charge::{Charge, ChargeError, Opening, at_target, checked_action, priced_at};
@@ -52,6 +53,8 @@ pub struct Settlement<'a> {
     pub fingerprint: Fingerprint,
     /// The trace of the call.
     pub trace: Option<TraceId>,
+    /// What the accounts of an expired reservation still have for it, as `own_left` tells; zero of any other.
+    pub left: Micros,
 }
 
 /// A settlement worked out, with the sources a balance tells of.
@@ -73,8 +76,7 @@ impl Settlement<'_> {
             None => Vec::new(),
         };
         let overage = detail.meter.as_ref().map(|meter| then.overage(meter));
-        let carried: Vec<AccountKey> =
-            sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| carry.account.clone()).collect();
+        let carried = carried(&sources);
         let own = own_sources(self.row, then, &carried)?;
         let watched = overage.iter().cloned().chain(carried).map(CapLeg::watch);
         let requests = if matches!(self.ending, Ending::Commit { .. }) { Micros::ONE_UNIT } else { Micros::ZERO };
@@ -96,7 +98,7 @@ impl Settlement<'_> {
             judged_by: Some(view.version()),
             valid: None,
             dry_run: false,
-            document: seated(self.row, view, units),
+            document: seated(self.row, view, units, self.left),
             correction: None,
             step: Some(Step {
                 id: self.row.id.clone(),
@@ -107,6 +109,17 @@ impl Settlement<'_> {
             }),
         };
         Ok(Settled { transaction, sources, overage })
+    }
+
+    /// The accounts to look at before `own_left` can be told: those of an expired reservation whose user would have to sit down for more.
+    /// None where it makes no difference.
+    pub fn own_to_read(&self, view: &View<'_>, then: &View<'_>) -> Result<Vec<Source>, ChargeError> {
+        match (&self.row.detail.meter, &self.row.detail.user) {
+            (Some(meter), Some(user)) if self.row.state == State::Expired && view.seat(meter, Some(user)) == Seat::Taken => {
+                own_sources(self.row, then, &carried(&view.sources(meter, Some(user))?.0))
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Closes the attempt that runs: its units, its cost, its outcome.
@@ -142,12 +155,27 @@ impl Settlement<'_> {
     }
 }
 
-/// The document with the user seated, where more is charged than was held: a seat pays only for who sits on it (P6).
-pub(super) fn seated(row: &Row, view: &View<'_>, units: Micros) -> Option<Arc<Document>> {
+/// The document with the user seated, where more is charged than was held, or is left of what an expired reservation held: a seat pays
+/// only for who sits on it (P6).
+pub(super) fn seated(row: &Row, view: &View<'_>, units: Micros, left: Micros) -> Option<Arc<Document>> {
     let (meter, user) = (row.detail.meter.as_ref()?, row.detail.user.as_ref()?);
-    let held = if row.state == State::Held { row.units_held() } else { Micros::ZERO };
-    let taken = units > held && view.seat(meter, Some(user)) == Seat::Taken;
+    let own = if row.state == State::Held { row.units_held() } else { left };
+    let taken = units > own && view.seat(meter, Some(user)) == Seat::Taken;
     if taken { view.seated(user) } else { None }
+}
+
+/// What the accounts of an expired reservation still have for it. Others may take of them before it is settled: then its user is not seated
+/// for the rest.
+pub fn own_left(own: &[Source], snapshot: &Snapshot) -> Micros {
+    own.iter().fold(Micros::ZERO, |sum, source| {
+        let available = source.available(|key| snapshot.account(key));
+        sum.checked_add(source.at_most.map_or(available, |most| available.min(most))).unwrap_or(Micros::MAX)
+    })
+}
+
+/// The accounts that sources of today carry units over from.
+fn carried(sources: &[PayingSource]) -> Vec<AccountKey> {
+    sources.iter().filter_map(|source| source.source.carry.as_ref()).map(|carry| carry.account.clone()).collect()
 }
 
 /// The receipt's own accounts, each for what it gave. A hold's units are promised, so no limit is asked; after an expiry they were given

@@ -67,6 +67,16 @@ pub enum Seat {
     Exhausted,
 }
 
+impl PayingSource {
+    /// What else the same account gives, of a plan that came later.
+    fn add(&mut self, later: Self) {
+        let Self { source, reset_time, expire_time, .. } = later;
+        self.source.limit = self.source.limit.zip(source.limit).map(|(one, other)| entitlement::sum(one, other));
+        self.source.carry = self.source.carry.take().or(source.carry);
+        (self.reset_time, self.expire_time) = (reset_time, expire_time);
+    }
+}
+
 impl<'a> View<'a> {
     /// The subject at `now`. A subject without a document has the default plan, counted in calendar months (P15).
     pub fn new(catalog: &'a Catalog, document: Option<&'a Document>, now: Timestamp) -> Result<Self, OutOfCalendar> {
@@ -191,7 +201,12 @@ impl<'a> View<'a> {
                         None => continue,
                     },
                 };
-                sources.push(active.allowance_source(&entitlement, cadence, &period, (owner, user))?);
+                let source = active.allowance_source(&entitlement, cadence, &period, (owner, user))?;
+                match sources[first..].iter_mut().find(|known| known.source.account == source.source.account) {
+                    // A seat is named after who first sat on it: what it has of a plan that was left is in the user's own account.
+                    Some(known) => known.add(source),
+                    None => sources.push(source),
+                }
             }
         }
         // Own seat before shared.
@@ -410,9 +425,10 @@ impl<'a> ActivePlan<'a> {
                 let last = before.end.checked_sub(1.nanosecond()).map_err(|_| OutOfCalendar)?;
                 // What was given then, by the plans and terms of then.
                 let given = entitlement::allowances(self, &allowance.meter, cadence, &before, last);
-                let given = given.into_iter().find(|earlier| earlier.is_of(allowance));
+                let given = given.iter().filter(|earlier| earlier.is_of(allowance)).map(Entitlement::limit);
+                let given = given.reduce(|one, other| one.zip(other).map(|(one, other)| entitlement::sum(one, other)));
                 let account = AccountKey::allowance(&allowance.id, before.name(cadence), owner.as_ref());
-                given.and_then(|given| given.limit()).map(|limit| Carry { account, limit, cap: rollover.cap })
+                given.flatten().map(|limit| Carry { account, limit, cap: rollover.cap })
             }
         };
         let (reset_time, expire_time) = renewal(entitlement.is_present && self.renews(allowance, period.end), period.end);

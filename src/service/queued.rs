@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::outage::Fallback;
 use super::settle::{Found, find};
 use super::{RecordCommand, Reservation, Service, ServiceError, SettleCommand, Settled, view, view_then};
+use crate::domain::amount::Micros;
 use crate::domain::charge::Charge;
 use crate::domain::ids::{ReservationId, SubjectId};
 use crate::domain::ledger::{Row, State};
@@ -93,6 +94,7 @@ impl Service {
             billing: &command.billing,
             fingerprint: command.fingerprint,
             trace: command.trace,
+            left: Micros::ZERO,
         };
         settlement.work_out(&pinned, &now, &then)?;
         Ok(())

@@ -6,12 +6,15 @@ use jiff::SignedDuration;
 
 use super::judging::Judging;
 use super::{ROUNDS_MAX, Reservation, Service, ServiceError, Sources, events_of, view, view_then};
+use crate::domain::amount::Micros;
 use crate::domain::balance::{Balance, Snapshot};
 use crate::domain::catalog::Catalog;
 use crate::domain::event::CostEvent;
 use crate::domain::ids::{ReservationId, SubjectId, TraceId};
-use crate::domain::ledger::{AccountKey, Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, State, Step, Transaction};
-use crate::domain::settlement::{Billing, Ending, Settlement};
+use crate::domain::ledger::{
+    AccountKey, Answer, Done, EventKind, Expected, Fingerprint, Movement, Next, Row, Source, State, Step, Transaction,
+};
+use crate::domain::settlement::{Billing, Ending, Settlement, own_left};
 use crate::store::Urgency;
 
 #[derive(Debug, Clone)]
@@ -95,14 +98,21 @@ impl Service {
             let document = self.cached_document(&command.subject).await?;
             let now = view(&current, document.as_deref(), judging.now)?;
             let then = view_then(&pinned, document.as_deref(), row.detail.judged_at)?;
-            let settlement = Settlement {
+            let mut settlement = Settlement {
                 subject: &command.subject,
                 row: &row,
                 ending: &command.ending,
                 billing: &command.billing,
                 fingerprint: command.fingerprint,
                 trace: command.trace,
+                left: Micros::ZERO,
             };
+            let own = settlement.own_to_read(&now, &then)?;
+            if !own.is_empty() {
+                let keys: Vec<AccountKey> = own.iter().flat_map(Source::accounts).cloned().collect();
+                let accounts = self.store.accounts(&command.subject, keys.clone()).await?;
+                settlement.left = own_left(&own, &Snapshot::new(keys.into_iter().zip(accounts)));
+            }
             let worked_out = settlement.work_out(&pinned, &now, &then)?;
             let keys = worked_out.transaction.keys();
             let sources = Sources { paying: worked_out.sources, overage: worked_out.overage };

@@ -18,15 +18,16 @@ use self::timeline::{Close, Moment, Open, timeline};
 use super::{Attempted, Traffic};
 use crate::domain::alternative::Alternatives;
 use crate::domain::amount::Micros;
+use crate::domain::balance::Snapshot;
 use crate::domain::catalog::Catalog;
 use crate::domain::charge::{Ask, Charge, Opening};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{GenerationId, PlanId, ReservationId, SubjectId};
-use crate::domain::ledger::{Answer, Changes, Fingerprint, Ledger, Row, State, Transaction};
+use crate::domain::ledger::{AccountKey, Answer, Changes, Fingerprint, Ledger, Row, Source, State, Transaction};
 use crate::domain::remedy::Judged;
 use crate::domain::reservation::Outcome;
 use crate::domain::retry::{NextAttempt, Retry};
-use crate::domain::settlement::{self, Ending, Settlement};
+use crate::domain::settlement::{self, Ending, Settlement, own_left};
 use crate::domain::subject::Document;
 use crate::domain::view::View;
 use crate::store::transfer::Progress;
@@ -279,9 +280,15 @@ impl<'c> Replay<'c> {
         };
         let billing = attempt.billing();
         let subject = &attempt.subject;
-        let settlement = Settlement { subject, row: &row, ending: &ending, billing: &billing, fingerprint: FINGERPRINT, trace: None };
+        let left = Micros::ZERO;
+        let mut settlement =
+            Settlement { subject, row: &row, ending: &ending, billing: &billing, fingerprint: FINGERPRINT, trace: None, left };
         let document = self.ledger.document(subject);
         let (now, then) = self.views(document.as_deref(), time, &row)?;
+        let own = settlement.own_to_read(&now, &then).map_err(|error| Stop::refused(&error))?;
+        let keys: Vec<AccountKey> = own.iter().flat_map(Source::accounts).cloned().collect();
+        let accounts = self.ledger.accounts(subject, &keys);
+        settlement.left = own_left(&own, &Snapshot::new(keys.into_iter().zip(accounts)));
         let settled = settlement.work_out(self.catalog, &now, &then).map_err(|error| Stop::refused(&error))?;
         self.carry_out(time, &settled.transaction)
     }

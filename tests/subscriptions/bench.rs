@@ -19,7 +19,7 @@ use genquota::domain::settlement::{Billing, Ending};
 use genquota::domain::standing::Standing;
 use genquota::domain::subject::GrantKind;
 use genquota::domain::work::{Item, Work};
-use genquota::service::{Catalogs, RecordCommand, ReserveCommand, Rules, Service, ServiceError, SettleCommand};
+use genquota::service::{Catalogs, RecordCommand, RefundCommand, ReserveCommand, Rules, Service, ServiceError, SettleCommand};
 use genquota::store::Store;
 use genquota::store::redis::RedisStore;
 use jiff::tz::TimeZone;
@@ -184,6 +184,27 @@ impl Bench {
             trace: None,
         };
         self.service.settle(command).await.unwrap();
+    }
+
+    /// Gives units back, each time with an id of its own; `None`: all that is left.
+    pub async fn refund(&mut self, number: usize, units: Option<i64>) -> Result<(), Refusal> {
+        self.requests += 1;
+        let command = RefundCommand {
+            subject: subject(),
+            id: reservation(number),
+            units: units.map(|units| Micros::new(units).unwrap()),
+            request: RequestId::new(&format!("q{}", self.requests)).unwrap(),
+            note: Box::default(),
+            fingerprint: Fingerprint([5; 16]),
+        };
+        match self.service.refund(command).await {
+            Ok(refunded) => {
+                assert!(!refunded.replayed);
+                Ok(())
+            }
+            Err(ServiceError::Invalid(_)) => Err(Refusal::Invalid),
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
     pub async fn row(&self, number: usize) -> Arc<Row> {

@@ -264,7 +264,11 @@ impl Subscription {
             }
             match self.pending_plan.take_if(|(at, _)| *at == from) {
                 Some((at, Some(plan))) => self.take_plan(plans, overrides, plan, at),
-                Some((at, None)) => self.hold(None, at),
+                Some((at, None)) => {
+                    // The period that begins now was never its own.
+                    self.gifts.retain(|gift| gift.is_add_on || gift.at < at);
+                    self.hold(None, at);
+                }
                 None => {}
             }
             self.renew_add_ons(plans, self.month(from));
@@ -318,8 +322,10 @@ impl Subscription {
         }
     }
 
+    /// Ends at once, and all add-ons with it: what is left of their bundles waits for whoever comes back in the period (P7).
     fn end(&mut self, now: Timestamp) {
         self.pending_plan = None;
+        self.holdings.clear();
         self.hold(None, now);
     }
 
@@ -335,7 +341,7 @@ impl Subscription {
             self.have_seats(self.seats.max(1), now);
         }
         if let Some(before) = before {
-            self.leave(plans, overrides, before, plan);
+            self.leave(plans, overrides, (before, plan), now);
         }
         for every in [Every::Month, Every::Year] {
             let period = self.anchor.period(every, now);
@@ -352,12 +358,12 @@ impl Subscription {
 
     /// What the present plan gave and the next one does not have: it stays as it is, also as a contract had it, and a pot of seats does not
     /// grow with the seats any more.
-    fn leave(&mut self, plans: &Plans, overrides: &Overrides, present: usize, next: usize) {
+    fn leave(&mut self, plans: &Plans, overrides: &Overrides, (present, next): (usize, usize), now: Timestamp) {
         let allowance = |plan: usize, period: Period| plans.terms(plan, period.day).allowance(self.billed, period.every);
-        let is_of = |gift: &Gift, allowance: &Allowance| gift.id == allowance.id && gift.per.is_own() == allowance.per.is_own();
+        let is_of = |gift: &Gift, allowance: &Allowance| gift.id == allowance.id && gift.per.goes_on_as(allowance.per);
         let seats = i64::from(self.seats);
         let mut replaced: Vec<(Period, &str, bool)> = Vec::new();
-        for gift in self.gifts.iter_mut().filter(|gift| !gift.is_add_on) {
+        for gift in self.gifts.iter_mut().filter(|gift| !gift.is_add_on && now < gift.period.end) {
             let (of_present, of_next) = (allowance(present, gift.period), allowance(next, gift.period));
             let contract = overrides.get(gift.id).filter(|_| of_present.is_some_and(|present| is_of(gift, present)));
             let goes_on = of_next.is_some_and(|next| is_of(gift, next));
@@ -402,6 +408,11 @@ impl Subscription {
 
     /// What `full` is above all of these: for one account, or for the whole pot of all seats.
     fn beyond(&self, full: Amount, per: Per, all: &[(Per, Amount)]) -> Amount {
+        let Some(full) = full else {
+            // Nothing is more than what is unlimited: it is given whole, unless there is such a thing on its own side.
+            let has_one = all.iter().any(|(other, amount)| other.is_own() == per.is_own() && amount.is_none());
+            return has_one.then_some(0);
+        };
         let sum = |of: Per| all.iter().filter(|(per, _)| *per == of).try_fold(0_i64, |sum, (_, amount)| Some(sum + (*amount)?));
         let (Some(user), Some(seat), Some(pool), Some(subject)) = (sum(Per::User), sum(Per::Seat), sum(Per::Pool), sum(Per::Subject))
         else {
@@ -417,7 +428,7 @@ impl Subscription {
             Per::User => own + shared,
         };
         let count = if per == Per::Pool { i64::from(self.seats) } else { 1 };
-        full.map(|full| (full * count - had).max(0))
+        Some((full * count - had).max(0))
     }
 
     fn set_seats(&mut self, plans: &Plans, seats: Option<u32>, vacate: Option<&str>, now: Timestamp) -> Result<(), Refusal> {

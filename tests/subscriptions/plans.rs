@@ -76,6 +76,12 @@ impl Per {
         matches!(self, Self::User | Self::Seat)
     }
 
+    /// Whether what was given so is a part of what a plan gives that counts otherwise: on accounts of one's own, or of all. What each seat
+    /// had is not what each user has.
+    pub fn goes_on_as(self, next: Self) -> bool {
+        self.is_own() == next.is_own() && (self, next) != (Self::Seat, Self::User)
+    }
+
     pub fn is_by_seat(self) -> bool {
         matches!(self, Self::Seat | Self::Pool)
     }

@@ -172,8 +172,6 @@ impl<'p> Promise<'p> {
     /// is counted in, for its accounts are named by the same day.
     fn best(&self, month: &Month, day: &str, people: i64) -> Option<i64> {
         let held = month.plans.iter().flat_map(|plan| month.billed.iter().map(move |billed| (*plan, *billed)));
-        let terms = month.plans.iter().map(|plan| self.plans.terms(*plan, day.parse().unwrap()));
-        let is_by_user = terms.into_iter().flat_map(|terms| &terms.allowances).any(|allowance| allowance.per == Per::User);
         // What rolled over under one plan stays under the next.
         let mut rest = 0;
         let given = held.map(|(plan, billed)| {
@@ -182,8 +180,6 @@ impl<'p> Promise<'p> {
                 let count = match allowance.per {
                     Per::Subject => 1,
                     Per::User => people,
-                    // A seat's own account goes on as a user's own under a plan that counts by user.
-                    Per::Seat if is_by_user => people.max(i64::from(month.seats)),
                     Per::Seat | Per::Pool => i64::from(month.seats),
                 };
                 rest = rest.max(allowance.rollover.unwrap_or_default() * count.max(1));

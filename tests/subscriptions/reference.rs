@@ -1,12 +1,14 @@
 //! What should be so: balances summed up from everything that ever happened, whenever one is asked for.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{Anchor, Period};
 use crate::life::{Deed, Life, Refusal};
-use crate::plans::{Amount, Every, Per, Plans};
+use crate::plans::{Allowance, Amount, Every, Per, Plans};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -132,10 +134,7 @@ impl<'p> Reference<'p> {
         });
         let is_sitting =
             user.is_some_and(|user| subscription.rows.iter().any(|row| row.occupant.as_ref().is_some_and(|(name, _)| name == user)));
-        let alive = subscription
-            .gifts
-            .iter()
-            .filter(|gift| periods.contains(&gift.period) && (!gift.is_add_on || subscription.holdings.contains_key(gift.id)));
+        let alive = subscription.gifts.iter().filter(|gift| periods.contains(&gift.period));
         let mut gifts: Vec<(bool, &str, Per, Period, Amount)> =
             alive.map(|gift| (gift.is_add_on, gift.id, gift.per, gift.period, gift.amount)).collect();
         // What the present plan speaks of is a source, whatever it gives.
@@ -145,11 +144,13 @@ impl<'p> Reference<'p> {
             }
         }
         // What a plan that was left has given pays first.
-        gifts.sort_by_key(|(_, id, per, period, _)| {
+        let present_as = |id: &str, per: Per, period: Period| {
             let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
-            (period.every, present.is_some_and(|present| present.id == *id && present.per.is_own() == per.is_own()))
-        });
+            present.filter(|present| present.id == id && per.goes_on_as(present.per))
+        };
+        gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some()));
         let mut sources: Vec<(bool, bool, Source)> = Vec::new();
+        let mut contracts = BTreeSet::new();
         for (is_add_on, id, per, period, amount) in gifts {
             let who = match per {
                 Per::User => user.map(str::to_owned),
@@ -162,20 +163,23 @@ impl<'p> Reference<'p> {
             }
             let key = Key { kind: if is_add_on { Kind::AddOn } else { Kind::Allowance }, id: id.to_owned(), day: Some(period.day), who };
             let count = if per == Per::Pool { i64::from(subscription.seats) } else { 1 };
-            // A contract speaks of what the present plan has, not of what a plan that was left has given.
-            let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
-            let is_present = present.is_some_and(|present| present.id == id && present.per.is_own() == per.is_own());
-            let contract = life.overrides.get(id).filter(|_| !is_add_on && is_present);
-            let count = if contract.is_some() && present.unwrap().per == Per::Pool { i64::from(subscription.seats) } else { count };
-            let amount = match contract {
+            // A contract speaks of what the present plan has, not of what a plan that was left has given, and but once.
+            let present = present_as(id, per, period).filter(|_| !is_add_on);
+            let amount = match present.and_then(|present| Some((present.per, life.overrides.get(id)?))) {
                 None => amount.map(|amount| amount * count),
-                Some(limit) => limit.map(|limit| limit * count),
+                Some(_) if !contracts.insert((id, period, per.is_own())) => Some(0),
+                Some((Per::Pool, limit)) => limit.map(|limit| limit * i64::from(subscription.seats)),
+                Some((_, limit)) => *limit,
             };
             match sources.iter_mut().find(|(_, _, source)| source.key == key) {
-                Some((_, _, source)) if contract.is_some() => source.limit = amount,
-                Some((_, _, source)) => source.limit = source.limit.zip(amount).map(|(left, right)| left + right),
+                Some((_, _, source)) => {
+                    source.limit = source.limit.zip(amount).map(|(left, right)| left + right);
+                    if !is_add_on && source.before.is_none() {
+                        source.before = self.left_over(life, &source.key, per, period);
+                    }
+                }
                 None => {
-                    let before = if is_add_on { None } else { self.left_over(life, &key, period) };
+                    let before = if is_add_on { None } else { self.left_over(life, &key, per, period) };
                     sources.push((is_add_on, !per.is_own(), Source { key, limit: amount, before }));
                 }
             }
@@ -187,7 +191,7 @@ impl<'p> Reference<'p> {
     }
 
     /// What may be carried over into a period: from the same account of the period before, as that stood at its end (P4).
-    fn left_over(&self, life: &Life, key: &Key, period: Period) -> Option<(Key, Amount, i64)> {
+    fn left_over(&self, life: &Life, key: &Key, per: Per, period: Period) -> Option<(Key, Amount, i64)> {
         let (subscription, _) = life.running()?;
         let held = subscription
             .held
@@ -196,14 +200,18 @@ impl<'p> Reference<'p> {
             .find(|(from, _)| *from <= period.start)
             .into_iter()
             .chain(subscription.held.iter().filter(|(from, _)| (period.start..=life.now).contains(from)));
-        let caps = held.filter_map(|(_, plan)| {
-            let terms = self.plans.terms((*plan)?, period.day);
-            terms
-                .allowance(subscription.billed, period.every)
-                .filter(|allowance| allowance.id == key.id && allowance.per.is_own() == key.who.is_some())?
-                .rollover
-        });
-        let cap = caps.max()?;
+        let mut kept: Vec<&Allowance> = held
+            .filter_map(|(_, plan)| self.plans.terms((*plan)?, period.day).allowance(subscription.billed, period.every))
+            .filter(|allowance| allowance.id == key.id && allowance.per.is_own() == per.is_own())
+            .collect();
+        // What each seat had stays apart from what each user has since.
+        let seats = kept.iter().rposition(|allowance| allowance.per == Per::Seat).map_or(0, |last| last + 1);
+        if per == Per::Seat {
+            kept.truncate(seats);
+        } else {
+            kept.drain(..seats);
+        }
+        let cap = kept.into_iter().filter_map(|allowance| allowance.rollover).max()?;
         let last = period.start.checked_sub(SignedDuration::from_millis(1)).ok()?;
         if period.number == 0 {
             return None;
@@ -212,13 +220,13 @@ impl<'p> Reference<'p> {
         let gifts = subscription
             .gifts
             .iter()
-            .filter(|gift| !gift.is_add_on && gift.id == key.id && gift.period.day == day && gift.per.is_own() == key.who.is_some());
+            .filter(|gift| !gift.is_add_on && gift.id == key.id && gift.period.day == day && gift.per.goes_on_as(per));
         let seats = subscription.seats_since.iter().rev().find(|(from, _)| *from <= last).map_or(0, |(_, seats)| *seats);
         let count = |per: Per| if per == Per::Pool { i64::from(seats) } else { 1 };
         // Where there was none for a while, the plan before counts on.
         let then = subscription.held.iter().rev().filter(|(from, _)| *from <= last).find_map(|(_, plan)| *plan)?;
         let present = self.plans.terms(then, day).allowance(subscription.billed, period.every);
-        let present = present.filter(|present| present.id == key.id && present.per.is_own() == key.who.is_some());
+        let present = present.filter(|present| present.id == key.id && present.per.goes_on_as(per));
         let given: Vec<(Per, Amount)> = gifts.map(|gift| (gift.per, gift.amount)).collect();
         if given.is_empty() {
             return None;
@@ -262,11 +270,11 @@ impl<'p> Reference<'p> {
         (held, used)
     }
 
-    /// What was left over of the period before.
+    /// What was left over of the period before; of what is unlimited nothing is.
     fn carried(&self, source: &Source, now: Timestamp) -> i64 {
         let Some((key, limit, cap)) = &source.before else { return 0 };
         let (held, used) = self.taken(key, now);
-        limit.map_or(*cap, |limit| (limit - held - used).clamp(0, *cap))
+        limit.map_or(0, |limit| (limit - held - used).clamp(0, *cap))
     }
 
     pub fn available(&self, source: &Source, now: Timestamp) -> Amount {
@@ -381,6 +389,30 @@ impl<'p> Reference<'p> {
 
     pub fn release(&mut self, number: usize) {
         self.charges[number].state = State::Released;
+    }
+
+    /// Gives back what was charged, what was paid last first; more than that is refused, and nothing is given back.
+    pub fn refund(&mut self, number: usize, units: Option<i64>) -> Result<(), Refusal> {
+        let charge = &mut self.charges[number];
+        let mut left = units.unwrap_or(charge.used());
+        if left > charge.used() {
+            return Err(Refusal::Invalid);
+        }
+        // An account paid where it was first held or used.
+        let mut paid: Vec<(Key, i64)> = Vec::new();
+        for (key, amount) in std::mem::take(&mut charge.used) {
+            match paid.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, sum)) => *sum += amount,
+                None => paid.push((key, amount)),
+            }
+        }
+        paid.sort_by_key(|(key, _)| key.kind == Kind::Overage);
+        for (_, amount) in paid.iter_mut().rev() {
+            let part = left.min(*amount);
+            (left, *amount) = (left - part, *amount - part);
+        }
+        charge.used = paid;
+        Ok(())
     }
 
     /// What the sources give in turn, and what they cannot.

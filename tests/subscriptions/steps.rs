@@ -61,6 +61,11 @@ pub enum Step {
         quarters: u32,
     },
     Release(Index),
+    Refund {
+        which: Index,
+        /// `None`: all that is left.
+        quarters: Option<u32>,
+    },
     Wait(Wait),
 }
 
@@ -140,6 +145,7 @@ pub fn steps() -> impl Strategy<Value = Step> {
         1 => (users(), quarters()).prop_map(|(user, quarters)| Step::Record { user, quarters }),
         5 => (any::<Index>(), quarters()).prop_map(|(which, quarters)| Step::Commit { which, quarters }),
         2 => any::<Index>().prop_map(Step::Release),
+        2 => (any::<Index>(), prop::option::of(1_u32..40)).prop_map(|(which, quarters)| Step::Refund { which, quarters }),
         10 => waits().prop_map(Step::Wait),
     ]
 }

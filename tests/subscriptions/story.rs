@@ -3,7 +3,7 @@
 use genquota::domain::standing::Standing;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use crate::bench::{Bench, TTL, counted};
+use crate::bench::{Bench, TTL, counted, paid};
 use crate::life::{Deed, Grant, Life};
 use crate::plans::{Per, Plans, UNIT};
 use crate::promise::{Left, Promise};
@@ -100,6 +100,17 @@ impl<'p> Story<'p> {
                     let number = *which.get(&held);
                     self.bench.settle(number, None).await;
                     self.reference.release(number);
+                }
+            }
+            Step::Refund { which, quarters } => {
+                let is_committed = |number: &usize| self.reference.charges[*number].state == State::Committed;
+                let committed: Vec<usize> = (0..self.asked.len()).filter(is_committed).collect();
+                if !committed.is_empty() {
+                    let (number, units) = (*which.get(&committed), quarters.map(|quarters| i64::from(quarters) * UNIT / 4));
+                    let said = self.bench.refund(number, units).await;
+                    assert_eq!(said, self.reference.refund(number, units), "{step:?}");
+                    self.promise.pay(&*self.bench.row(number).await, number);
+                    self.compare_paid(number).await;
                 }
             }
             _ => {
@@ -201,7 +212,8 @@ impl<'p> Story<'p> {
 
     async fn compare_paid(&self, number: usize) {
         let (row, charge) = (self.bench.row(number).await, &self.reference.charges[number]);
-        assert_eq!((row.units_used().get(), row.units_overage().get()), (charge.used(), charge.of(Kind::Overage)), "{row:?}");
+        let overage: i64 = paid(&row).filter(|paid| paid.kind == Kind::Overage).map(|paid| paid.amount).sum();
+        assert_eq!((row.units_used().get(), overage), (charge.used(), charge.of(Kind::Overage)), "{row:?}");
     }
 
     async fn compare(&self, step: &Step) {

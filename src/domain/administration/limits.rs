@@ -53,8 +53,8 @@ pub(super) fn set_add_on(
     let from = if units < present { period.end } else { now };
     if units > 0 || present > 0 {
         let counts = subscription.add_ons.entry(id.clone()).or_default();
-        if present == 0 {
-            // What once was has ended; it is not there any more to be gone on with.
+        if present == 0 && counts.steps().last().is_none_or(|(last, _)| *last <= period.start) {
+            // What once was has ended; it is not there any more to be gone on with. What was bought in this period stays bought.
             counts.set(period.start, 0);
         }
         counts.set(from, units);

@@ -221,6 +221,11 @@ impl Source {
         account(&self.account).available(limit)
     }
 
+    /// The accounts that tell what is available.
+    pub fn accounts(&self) -> impl Iterator<Item = &AccountKey> {
+        std::iter::once(&self.account).chain(self.carry.as_ref().map(|carry| &carry.account))
+    }
+
     /// What the account before left for this one.
     pub fn carried(&self, account: impl Fn(&AccountKey) -> Account) -> Micros {
         self.carry.as_ref().map_or(Micros::ZERO, |carry| account(&carry.account).available(carry.limit).min(carry.cap))
