@@ -135,10 +135,12 @@ impl Subscription {
     /// Forgets what cannot matter any more: the periods of the longest cadence reach back one year, and what rolls over another.
     pub fn forget(&mut self, now: Timestamp) {
         let horizon = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
-        self.plans.forget_before(horizon);
         self.seats.forget_before(horizon);
         self.add_ons.values_mut().for_each(|units| units.forget_before(horizon));
         self.add_ons.retain(|_, units| units.steps().last().is_some_and(|(from, count)| *count > 0 || horizon < *from));
+        // Whether an add-on is still there is told by every plan since it was bought.
+        let bought = self.add_ons.values().filter_map(|units| units.steps().first()).map(|(from, _)| *from).min();
+        self.plans.forget_before(bought.map_or(horizon, |bought| bought.min(horizon)));
     }
 
     /// A name for the accounts of a seat that nobody had: the user's own, unless somebody else sits where they once did.
