@@ -135,10 +135,12 @@ impl Subscription {
     /// Forgets what cannot matter any more: the periods of the longest cadence reach back one year, and what rolls over another.
     pub fn forget(&mut self, now: Timestamp) {
         let horizon = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
-        self.plans.forget_before(horizon);
         self.seats.forget_before(horizon);
         self.add_ons.values_mut().for_each(|units| units.forget_before(horizon));
         self.add_ons.retain(|_, units| units.steps().last().is_some_and(|(from, count)| *count > 0 || horizon < *from));
+        // Whether an add-on is still there is told by every plan since it was bought.
+        let bought = self.add_ons.values().filter_map(|units| units.steps().first()).map(|(from, _)| *from).min();
+        self.plans.forget_before(bought.map_or(horizon, |bought| bought.min(horizon)));
     }
 
     /// A name for the accounts of a seat that nobody had: the user's own, unless somebody else sits where they once did.
@@ -224,5 +226,20 @@ mod tests {
         assert_eq!((sits(&team, at(9)), sits(&team, at(10))), ([true; 3], [false, true, true]));
         team.close_seats(at(11));
         assert_eq!(accounts(&team), [("bob", "bob"), ("cid", "cid")]);
+    }
+
+    #[test]
+    fn a_plan_is_remembered_as_long_as_an_add_on_that_was_renewed_under_it() {
+        let year = |years: i64| at(years * 366 * 24 * 3600);
+        let changed = |add_on: bool| {
+            let mut team = subscription(1);
+            if add_on {
+                team.add_ons.insert(AddOnId::new("reel").unwrap(), Timeline::from(year(0), 2));
+            }
+            team.plans.set(year(1), Some(PlanId::new("studio").unwrap()));
+            team.forget(year(4));
+            team.plan(year(0)).map(PlanId::to_string)
+        };
+        assert_eq!((changed(true), changed(false)), (Some("team".to_owned()), None));
     }
 }

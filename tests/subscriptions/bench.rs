@@ -5,6 +5,7 @@ use std::sync::Arc;
 use genquota::clock::{Clock as _, ManualClock};
 use genquota::domain::administration::{Administration, LimitOf, NewGrant, NewSubscription, Request, Requested};
 use genquota::domain::amount::Micros;
+use genquota::domain::catalog::Catalog;
 use genquota::domain::denial::DenialReason;
 use genquota::domain::ids::{
     ActionId, AddOnId, AllowanceId, GenerationId, GrantId, MeterId, ModelId, PlanId, ProviderId, RequestId, ReservationId, SubjectId,
@@ -42,13 +43,19 @@ pub struct Bench {
 impl Bench {
     /// A subject without a subscription.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<ManualClock>, plans: &Plans, zone: &TimeZone) -> Self {
-        let read = |text: &str| genquota::catalog::parse("catalog", text).map_err(|problems| problems.to_string());
         let catalogs = Catalogs::start(&*store, Arc::from(plans.yaml()), read).await.unwrap();
         let rules = Rules { ttl: TTL, ttl_max: SignedDuration::from_hours(2) };
         let service = Service::new(store, catalogs, clock.clone(), rules);
         let created = Administration::Create { zone: zone.clone(), labels: Labels::new(), fingerprint: Fingerprint([0; 16]) };
         service.administrate(subject(), created).await.unwrap();
         Self { clock, service, swept: None, requests: 0 }
+    }
+
+    /// Puts other plans in force.
+    pub async fn reload(&self, plans: &Plans) {
+        let text = plans.yaml();
+        let catalog = read(&text).unwrap();
+        self.service.replace_catalog(Arc::from(text), catalog).await.unwrap();
     }
 
     /// The same on a Redis.
@@ -238,6 +245,10 @@ pub fn paid(row: &Row) -> impl Iterator<Item = Paid> + '_ {
         let (day, who) = (text(leg.account.period()), text(leg.account.user()));
         Some(Paid { kind, id: leg.account.source().to_owned(), day, who, amount })
     })
+}
+
+fn read(text: &str) -> Result<Catalog, String> {
+    genquota::catalog::parse("catalog", text).map_err(|problems| problems.to_string())
 }
 
 fn subject() -> SubjectId {

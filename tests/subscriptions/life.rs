@@ -4,6 +4,7 @@
 //! boundary of a month or year that it passes, what waits for it is done, and the new period is given what the plan gives.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -110,8 +111,9 @@ pub struct Subscription {
 }
 
 #[derive(Debug, Clone)]
-pub struct Life<'p> {
-    pub plans: &'p Plans,
+pub struct Life {
+    /// Of the catalog that is in force in the end, which speaks of the whole story.
+    pub plans: Arc<Plans>,
     pub now: Timestamp,
     pub zone: TimeZone,
     pub subscription: Option<Subscription>,
@@ -119,9 +121,9 @@ pub struct Life<'p> {
     pub overrides: Overrides,
 }
 
-impl<'p> Life<'p> {
+impl Life {
     /// The story up to an instant, what happened at that instant included.
-    pub fn told(plans: &'p Plans, zone: &TimeZone, story: &[(Timestamp, Deed)], until: Timestamp) -> Self {
+    pub fn told(plans: Arc<Plans>, zone: &TimeZone, story: &[(Timestamp, Deed)], until: Timestamp) -> Self {
         let mut life =
             Self { plans, now: Timestamp::MIN, zone: zone.clone(), subscription: None, grants: Vec::new(), overrides: BTreeMap::new() };
         for (at, deed) in story.iter().filter(|(at, _)| *at <= until) {
@@ -140,13 +142,13 @@ impl<'p> Life<'p> {
     /// Lets time pass, from boundary to boundary.
     pub fn pass(&mut self, until: Timestamp) {
         if let Some(subscription) = &mut self.subscription {
-            subscription.pass(self.plans, &self.overrides, self.now, until);
+            subscription.pass(&self.plans, &self.overrides, self.now, until);
         }
         self.now = until;
     }
 
     pub fn carry_out(&mut self, deed: &Deed) -> Result<(), Refusal> {
-        let (plans, now) = (self.plans, self.now);
+        let (plans, now) = (&*self.plans, self.now);
         match deed {
             Deed::Subscribe { plan, billed, start, zone, seats } => return self.subscribe(*plan, *billed, *start, zone.as_ref(), *seats),
             Deed::Grant(grant) => self.grants.push(grant.clone()),
@@ -178,7 +180,7 @@ impl<'p> Life<'p> {
         zone: Option<&TimeZone>,
         seats: Option<u32>,
     ) -> Result<(), Refusal> {
-        let (plans, now) = (self.plans, self.now);
+        let (plans, now) = (&*self.plans, self.now);
         let by_seat = plans.counts_by_seat(plan);
         let no_seat = if seats == Some(0) && by_seat { Err(Refusal::Invalid) } else { Ok(()) };
         match &mut self.subscription {

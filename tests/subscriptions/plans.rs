@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// Amounts are millionths of a unit.
 pub const UNIT: i64 = 1_000_000;
@@ -69,6 +72,17 @@ pub struct Plans {
     pub default: Option<Terms>,
 }
 
+/// How the next catalog differs. None takes away what was issued (P14).
+#[derive(Debug, Clone)]
+pub enum Reload {
+    /// Everything that the terms of a plan give is so much more.
+    Raise { plan: Index, more: i64 },
+    /// A plan of the highest rank.
+    Plan(Terms),
+    /// Other amounts of a plan, from a day that comes so many days after all there is; what is given, to whom and how often, stays.
+    Dated { plan: Index, days: i32, amounts: Terms },
+}
+
 pub const ADD_ONS: [(&str, Per); 3] = [("pack", Per::Subject), ("boost", Per::User), ("chair", Per::Pool)];
 
 impl Per {
@@ -129,6 +143,30 @@ impl Plans {
         self.plans[rank].iter().any(|terms| terms.allowances.iter().any(|allowance| allowance.per.is_by_seat()) || add_on(terms))
     }
 
+    /// The plans of the next catalog; `None` where the change comes to nothing.
+    pub fn after(&self, reload: &Reload, now: Timestamp) -> Option<Self> {
+        let mut next = self.clone();
+        match reload {
+            Reload::Raise { plan, more } => {
+                let rank = plan.index(next.plans.len());
+                next.plans[rank].iter_mut().for_each(|terms| terms.raise(*more));
+            }
+            Reload::Plan(terms) => next.plans.push(vec![terms.clone()]),
+            Reload::Dated { plan, days, amounts } => {
+                let rank = plan.index(next.plans.len());
+                let last = next.plans[rank].last().unwrap();
+                // It is not yet that day anywhere on earth.
+                let from = now.to_zoned(TimeZone::UTC).date().checked_add(Span::new().days(2 + days)).unwrap();
+                if last.from.is_some_and(|last| from <= last) {
+                    return None;
+                }
+                let dated = Terms { from: Some(from), ..last.with_amounts(amounts) };
+                next.plans[rank].push(dated);
+            }
+        }
+        Some(next)
+    }
+
     pub fn yaml(&self) -> String {
         let mut text = "
 catalog: genquota/v1
@@ -155,6 +193,30 @@ unpriced: flag
 }
 
 impl Terms {
+    fn raise(&mut self, more: i64) {
+        for allowance in &mut self.allowances {
+            for amount in [&mut allowance.month.0, &mut allowance.year.0] {
+                *amount = amount.map(|amount| amount + more);
+            }
+        }
+        self.add_ons.values_mut().for_each(|bundle| *bundle += more);
+    }
+
+    /// The same with the amounts of others.
+    fn with_amounts(&self, others: &Self) -> Self {
+        let mut terms = self.clone();
+        for (allowance, other) in terms.allowances.iter_mut().zip(&others.allowances) {
+            (allowance.month.0, allowance.year.0) =
+                (other.month.0, if allowance.year == allowance.month { other.month.0 } else { other.year.0 });
+            allowance.rollover = other.rollover;
+        }
+        for (id, bundle) in &mut terms.add_ons {
+            *bundle = others.add_ons.get(id).copied().unwrap_or(*bundle);
+        }
+        terms.proration = others.proration;
+        terms
+    }
+
     fn yaml(&self) -> String {
         let from = self.from.map_or(String::new(), |from| format!("from: {from}, "));
         let allowances: Vec<String> = self.allowances.iter().map(Allowance::yaml).collect();
@@ -253,6 +315,14 @@ fn dated(first: Date) -> impl Strategy<Value = Vec<Terms>> {
         let second = second.map(|(terms, days)| Terms { from: Some(first.checked_add(jiff::Span::new().days(days)).unwrap()), ..terms });
         std::iter::once(first_terms).chain(second).collect()
     })
+}
+
+pub fn reloads() -> impl Strategy<Value = Reload> {
+    prop_oneof![
+        (any::<Index>(), 1_i64..10).prop_map(|(plan, units)| Reload::Raise { plan, more: units * UNIT }),
+        terms().prop_map(Reload::Plan),
+        (any::<Index>(), 0_i32..200, terms()).prop_map(|(plan, days, amounts)| Reload::Dated { plan, days, amounts }),
+    ]
 }
 
 /// Plans of which some change their terms in the years after `first`.

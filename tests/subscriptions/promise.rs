@@ -3,6 +3,7 @@
 //! It looks at what is shown and at the receipts of reservations alone, and knows neither prorations nor the order of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use genquota::domain::ledger::{Row, State};
 use genquota::domain::standing::Standing;
@@ -35,8 +36,9 @@ pub struct Left {
     pub all: Option<Amount>,
 }
 
-pub struct Promise<'p> {
-    plans: &'p Plans,
+pub struct Promise {
+    /// In force: no catalog gives less than the one before.
+    pub plans: Arc<Plans>,
     months: BTreeMap<String, Month>,
     billed: Every,
     /// What each reservation was paid by, and those for which that is final.
@@ -47,8 +49,8 @@ pub struct Promise<'p> {
     is_overridden: bool,
 }
 
-impl<'p> Promise<'p> {
-    pub fn new(plans: &'p Plans) -> Self {
+impl Promise {
+    pub fn new(plans: Arc<Plans>) -> Self {
         Self {
             plans,
             months: BTreeMap::new(),

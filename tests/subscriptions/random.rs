@@ -65,7 +65,7 @@ async fn tell(told: &Told) {
     let clock = Arc::new(ManualClock::at(told.start));
     let zone = TimeZone::get(ZONES[told.zone]).unwrap();
     let bench = Bench::open(Arc::new(Memory::new(clock.clone())), clock, &told.plans, &zone).await;
-    Story::new(bench, Reference::new(&told.plans, zone)).tell(&told.steps).await;
+    Story::new(bench, Reference::new(told.plans.clone(), zone)).tell(&told.steps).await;
 }
 
 async fn tell_on_redis(told: &Told, url: &str, instance: &str) {
@@ -81,7 +81,7 @@ async fn tell_on_redis(told: &Told, url: &str, instance: &str) {
     let link = Link::open(url.parse().unwrap(), LinkOptions::default()).await.unwrap();
     let store = Arc::new(RedisStore::open(link, options).await.unwrap());
     let bench = Bench::open_on_redis(store.clone(), clock, &told.plans, &zone).await;
-    Story::new(bench, Reference::new(&told.plans, zone)).tell(&told.steps).await;
+    Story::new(bench, Reference::new(told.plans.clone(), zone)).tell(&told.steps).await;
     store.close().await;
 }
 

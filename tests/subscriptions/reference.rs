@@ -1,6 +1,7 @@
 //! What should be so: balances summed up from everything that ever happened, whenever one is asked for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -75,20 +76,31 @@ pub struct Shown {
     pub available: Amount,
 }
 
-pub struct Reference<'p> {
-    pub plans: &'p Plans,
+pub struct Reference {
+    /// Every catalog there was, since when.
+    catalogs: Vec<(Timestamp, Arc<Plans>)>,
     pub zone: TimeZone,
     pub story: Vec<(Timestamp, Deed)>,
     pub charges: Vec<Charge>,
 }
 
-impl<'p> Reference<'p> {
-    pub fn new(plans: &'p Plans, zone: TimeZone) -> Self {
-        Self { plans, zone, story: Vec::new(), charges: Vec::new() }
+impl Reference {
+    pub fn new(plans: Plans, zone: TimeZone) -> Self {
+        Self { catalogs: vec![(Timestamp::MIN, Arc::new(plans))], zone, story: Vec::new(), charges: Vec::new() }
     }
 
-    pub fn life(&self, at: Timestamp) -> Life<'p> {
-        Life::told(self.plans, &self.zone, &self.story, at)
+    pub fn life(&self, at: Timestamp) -> Life {
+        let in_force = self.catalogs.iter().rev().find(|(since, _)| *since <= at).unwrap();
+        Life::told(in_force.1.clone(), &self.zone, &self.story, at)
+    }
+
+    /// The plans in force.
+    pub fn plans(&self) -> &Arc<Plans> {
+        &self.catalogs.last().unwrap().1
+    }
+
+    pub fn reload(&mut self, plans: Plans, now: Timestamp) {
+        self.catalogs.push((now, Arc::new(plans)));
     }
 
     /// Adds a deed to the story, if it can be done.
@@ -129,7 +141,7 @@ impl<'p> Reference<'p> {
         let seat = user.and_then(|user| subscription.seat_of(user).map(|row| subscription.seat_account(row, user)));
         let periods = [subscription.month(now), subscription.anchor.period(Every::Year, now)];
         let seats_are_taken = periods.iter().any(|period| {
-            let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
+            let present = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
             present.is_some_and(|present| present.per == Per::Seat)
         });
         let is_sitting =
@@ -139,13 +151,13 @@ impl<'p> Reference<'p> {
             alive.map(|gift| (gift.is_add_on, gift.id, gift.per, gift.period, gift.amount)).collect();
         // What the present plan speaks of is a source, whatever it gives.
         for period in periods {
-            if let Some(allowance) = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every) {
+            if let Some(allowance) = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every) {
                 gifts.push((false, allowance.id, allowance.per, period, Some(0)));
             }
         }
         // What a plan that was left has given pays first.
         let present_as = |id: &str, per: Per, period: Period| {
-            let present = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
+            let present = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
             present.filter(|present| present.id == id && per.goes_on_as(present.per))
         };
         gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some()));
@@ -201,7 +213,7 @@ impl<'p> Reference<'p> {
             .into_iter()
             .chain(subscription.held.iter().filter(|(from, _)| (period.start..=life.now).contains(from)));
         let mut kept: Vec<&Allowance> = held
-            .filter_map(|(_, plan)| self.plans.terms((*plan)?, period.day).allowance(subscription.billed, period.every))
+            .filter_map(|(_, plan)| life.plans.terms((*plan)?, period.day).allowance(subscription.billed, period.every))
             .filter(|allowance| allowance.id == key.id && allowance.per.is_own() == per.is_own())
             .collect();
         // What each seat had stays apart from what each user has since.
@@ -225,7 +237,7 @@ impl<'p> Reference<'p> {
         let count = |per: Per| if per == Per::Pool { i64::from(seats) } else { 1 };
         // Where there was none for a while, the plan before counts on.
         let then = subscription.held.iter().rev().filter(|(from, _)| *from <= last).find_map(|(_, plan)| *plan)?;
-        let present = self.plans.terms(then, day).allowance(subscription.billed, period.every);
+        let present = life.plans.terms(then, day).allowance(subscription.billed, period.every);
         let present = present.filter(|present| present.id == key.id && present.per.goes_on_as(per));
         let given: Vec<(Per, Amount)> = gifts.map(|gift| (gift.per, gift.amount)).collect();
         if given.is_empty() {
@@ -239,7 +251,7 @@ impl<'p> Reference<'p> {
     }
 
     fn given_by_default(&self, life: &Life, user: Option<&str>) -> Vec<Source> {
-        let Some(terms) = &self.plans.default else { return Vec::new() };
+        let Some(terms) = &life.plans.default else { return Vec::new() };
         let mut sources = Vec::new();
         for allowance in &terms.allowances {
             let (amount, every) = allowance.month;
@@ -305,7 +317,7 @@ impl<'p> Reference<'p> {
         let (subscription, plan) = life.running()?;
         let periods = [subscription.month(now), subscription.anchor.period(Every::Year, now)];
         let by_seat = |period: &Period| {
-            let of_plan = self.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
+            let of_plan = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
             of_plan.is_some_and(|allowance| allowance.per == Per::Seat)
         };
         if !periods.iter().any(by_seat) {
@@ -361,7 +373,10 @@ impl<'p> Reference<'p> {
         self.charges[number].state = State::Released;
         let life = self.life(now);
         let today = self.sources(&life, user);
-        let then = self.sources(&self.life(charge.at), user);
+        let mut then = self.sources(&self.life(charge.at), user);
+        // A grant that was voided since has nothing left.
+        let is_void = |key: &Key| key.kind == Kind::Grant && life.grants.iter().any(|grant| grant.id == key.id && grant.is_void);
+        then.retain(|source| !is_void(&source.key));
         let mut used: Vec<(Key, i64)> = Vec::new();
         let mut left = units;
         for (key, amount) in &charge.held {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::calendar::Anchor;
-use crate::plans::{Every, UNIT};
+use crate::plans::{Every, Reload, UNIT, reloads};
 use crate::reference::Reference;
 
 pub const USERS: [&str; 4] = ["ann", "bob", "cid", "dee"];
@@ -66,6 +66,7 @@ pub enum Step {
         /// `None`: all that is left.
         quarters: Option<u32>,
     },
+    Reload(Reload),
     Wait(Wait),
 }
 
@@ -146,6 +147,7 @@ pub fn steps() -> impl Strategy<Value = Step> {
         5 => (any::<Index>(), quarters()).prop_map(|(which, quarters)| Step::Commit { which, quarters }),
         2 => any::<Index>().prop_map(Step::Release),
         2 => (any::<Index>(), prop::option::of(1_u32..40)).prop_map(|(which, quarters)| Step::Refund { which, quarters }),
+        1 => reloads().prop_map(Step::Reload),
         10 => waits().prop_map(Step::Wait),
     ]
 }

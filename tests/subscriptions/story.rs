@@ -13,19 +13,19 @@ use crate::steps::{Step, USERS, ZONES};
 /// What can still be settled: the store forgets ended ids after a week.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(6 * 24);
 
-pub struct Story<'p> {
+pub struct Story {
     bench: Bench,
-    reference: Reference<'p>,
-    promise: Promise<'p>,
+    reference: Reference,
+    promise: Promise,
     start: Timestamp,
     /// The quarters that each reservation asked for; `None` for recorded usage.
     asked: Vec<Option<u32>>,
     grants: Vec<String>,
 }
 
-impl<'p> Story<'p> {
-    pub fn new(bench: Bench, reference: Reference<'p>) -> Self {
-        let (start, promise) = (bench.now(), Promise::new(reference.plans));
+impl Story {
+    pub fn new(bench: Bench, reference: Reference) -> Self {
+        let (start, promise) = (bench.now(), Promise::new(reference.plans().clone()));
         Self { bench, reference, promise, start, asked: Vec::new(), grants: Vec::new() }
     }
 
@@ -113,6 +113,13 @@ impl<'p> Story<'p> {
                     self.compare_paid(number).await;
                 }
             }
+            Step::Reload(reload) => {
+                let Some(plans) = self.reference.plans().after(reload, now) else { return };
+                self.bench.reload(&plans).await;
+                self.reference.reload(plans, now);
+                self.promise.plans = self.reference.plans().clone();
+                self.tick();
+            }
             _ => {
                 // A plan that is left at the first instant of a period has not been held in it: changes come a moment later.
                 let life = self.reference.life(now);
@@ -143,7 +150,7 @@ impl<'p> Story<'p> {
 
     /// A step in the words of the subject's story.
     fn deed(&mut self, step: &Step, now: Timestamp) -> Option<Deed> {
-        let plans = &self.reference.plans.plans;
+        let plans = &self.reference.plans().plans;
         let later = |days: i64| now.checked_add(SignedDuration::from_hours(24 * days)).unwrap();
         Some(match step {
             Step::Subscribe { plan, billed, seats, zone, ago } => Deed::Subscribe {
@@ -174,7 +181,7 @@ impl<'p> Story<'p> {
                 })
             }
             Step::Void(which) if !self.grants.is_empty() => Deed::Void(which.get(&self.grants).clone()),
-            Step::Override { id, limit } if known(self.reference.plans, id) => Deed::Override { id, limit: *limit },
+            Step::Override { id, limit } if known(self.reference.plans(), id) => Deed::Override { id, limit: *limit },
             _ => return None,
         })
     }
@@ -184,7 +191,7 @@ impl<'p> Story<'p> {
     fn comes_back_to_a_pot(&self, deed: &Deed, now: Timestamp) -> bool {
         let Deed::Subscribe { plan, .. } = deed else { return false };
         let life = self.reference.life(now);
-        let has_pot = self.reference.plans.plans[*plan].iter().flat_map(|terms| &terms.allowances).any(|one| one.per == Per::Pool);
+        let has_pot = self.reference.plans().plans[*plan].iter().flat_map(|terms| &terms.allowances).any(|one| one.per == Per::Pool);
         has_pot && life.running().is_none() && life.subscription.is_some()
     }
 
@@ -206,7 +213,7 @@ impl<'p> Story<'p> {
     }
 
     fn is_by_seat(&self, standing: &Standing) -> bool {
-        let terms = &self.reference.plans.plans[Plans::rank(standing.plan.as_str())];
+        let terms = &self.reference.plans().plans[Plans::rank(standing.plan.as_str())];
         terms.iter().flat_map(|terms| &terms.allowances).any(|allowance| allowance.per == Per::Seat)
     }
 
@@ -275,7 +282,7 @@ fn stood(reference: &Reference, life: &Life) -> Option<Stands> {
     let new_plan = subscription.pending_plan.and_then(|(at, plan)| Some((at, plan?)));
     let seats = subscription.pending_seats.map(|(_, seats)| seats);
     // A plan that counts by seat comes with one.
-    let needs_a_seat = new_plan.is_some_and(|(_, plan)| reference.plans.counts_by_seat(plan)) && seats.unwrap_or(subscription.seats) == 0;
+    let needs_a_seat = new_plan.is_some_and(|(_, plan)| reference.plans().counts_by_seat(plan)) && seats.unwrap_or(subscription.seats) == 0;
     let seats = if needs_a_seat { Some(1) } else { seats };
     let at = new_plan.map(|(at, _)| at).or(subscription.pending_seats.map(|(at, _)| at));
     Some(Stands {

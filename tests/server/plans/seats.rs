@@ -3,7 +3,7 @@
 use genquota::proto::v1::{BillingInterval, DenialReason, Outcome};
 
 use crate::administrator::Change;
-use crate::ask::{ask, bad_fields, images, instant, paid_by, seconds};
+use crate::ask::{ask, bad_fields, images, instant, outputs, paid_by, seconds};
 use crate::caller::Caller;
 use crate::catalogs::plans;
 use crate::harness::Server;
@@ -116,6 +116,23 @@ async fn who_is_charged_more_than_the_nothing_they_held_takes_a_free_seat() {
         paid_by(&acme.delivered(ask.key(), seconds(&["100"])).await)
     };
     assert_eq!((paid("ann").await.as_str(), paid("bob").await.as_str()), ("allowance units 100", "overage 100"));
+    assert_eq!(seated(&acme).await, ["ann"]);
+}
+
+/// It took the seat, and whoever came next found none.
+#[tokio::test]
+async fn who_commits_late_what_their_own_account_still_has_takes_no_seat() {
+    let server = Server::start(&plans(&[TEAM]), NOON).await;
+    let acme = team(&server, "acme", 1).await;
+    let (paid, more) = (images(4).user("ann").ttl(60), images(5).user("ann").ttl(60));
+    acme.held(&paid).await;
+    acme.held(&more).await;
+    acme.changed(Change::Vacate(&["ann"])).await;
+    server.clock.set("2026-03-10T13:00:00Z");
+    assert_eq!(paid_by(&acme.committed(paid.key()).await), "allowance units 4");
+    assert!(seated(&acme).await.is_empty());
+    // What is more than was held is for those who sit.
+    assert_eq!(paid_by(&acme.delivered(more.key(), outputs(6)).await), "allowance units 6");
     assert_eq!(seated(&acme).await, ["ann"]);
 }
 
