@@ -10,6 +10,7 @@
 mod fixtures;
 #[path = "../tests/lab/mod.rs"]
 mod lab;
+mod script;
 
 use std::sync::Arc;
 
@@ -27,14 +28,6 @@ const SUBJECTS: usize = 50;
 const ROUNDS: usize = 3;
 const PAGES: usize = 500;
 const PAGE: usize = 100;
-/// As `store/redis/script.rs` puts it together.
-const SOURCE: [&str; 5] = [
-    include_str!("../src/store/redis/script/call.lua"),
-    include_str!("../src/store/redis/script/rows.lua"),
-    include_str!("../src/store/redis/script/transact.lua"),
-    include_str!("../src/store/redis/script/read.lua"),
-    include_str!("../src/store/redis/script/sweep.lua"),
-];
 /// Where a new reservation is looked up and entered.
 const INDEXED: &str = "if expected == 'A' then\n";
 /// The one of these that has nothing to do with it: whether the id is new.
@@ -49,7 +42,7 @@ struct Spent {
 
 #[tokio::main]
 async fn main() {
-    let whole = format!("#!lua flags=allow-oom\n{}", SOURCE.concat());
+    let whole = script::whole();
     assert_eq!(whole.matches(INDEXED).count(), 4, "the script has changed; so must this benchmark");
     let bare = whole.replace(CHECKED, "CHECKED").replace(INDEXED, "if false then\n").replace("CHECKED", CHECKED);
     let variants =
@@ -103,15 +96,7 @@ async fn holds(text: &str, named: bool) -> Spent {
     for chunk in numbers.chunks(PIPELINED) {
         let mut pipeline = redis::pipe();
         for number in chunk {
-            let command = store.command(&hold(*number, named), Urgency::Settle);
-            let mut again = redis::cmd("EVALSHA");
-            again.arg(&hash);
-            for argument in command.args_iter().skip(2) {
-                if let redis::Arg::Simple(bytes) = argument {
-                    again.arg(bytes);
-                }
-            }
-            pipeline.add_command(again);
+            pipeline.add_command(script::command(&store, &hash, &hold(*number, named)));
         }
         let replies: Vec<redis::Value> = pipeline.query_async(&mut connection).await.unwrap();
         assert!(format!("{:?}", replies[0]).contains("bulk-string"), "{:?}", replies[0]);

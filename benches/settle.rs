@@ -9,6 +9,7 @@
 mod fixtures;
 #[path = "../tests/lab/mod.rs"]
 mod lab;
+mod script;
 
 use genquota::domain::reservation::Outcome;
 use genquota::store::redis::{Link, LinkOptions, Options, RedisStore};
@@ -21,20 +22,12 @@ const COMMITS: usize = 20_000;
 const PIPELINED: usize = 200;
 const SUBJECTS: usize = 500;
 const ROUNDS: usize = 3;
-/// As `store/redis/script.rs` puts it together.
-const SOURCE: [&str; 5] = [
-    include_str!("../src/store/redis/script/call.lua"),
-    include_str!("../src/store/redis/script/rows.lua"),
-    include_str!("../src/store/redis/script/transact.lua"),
-    include_str!("../src/store/redis/script/read.lua"),
-    include_str!("../src/store/redis/script/sweep.lua"),
-];
 const ROLL: &str = "roll(added, subject, place + 1, late)";
 const NOTE: &str = "note(event or 's', subject, id or '-', document, new)";
 
 #[tokio::main]
 async fn main() {
-    let whole = format!("#!lua flags=allow-oom\n{}", SOURCE.concat());
+    let whole = script::whole();
     assert!(whole.contains(ROLL) && whole.contains(NOTE), "the script has changed; so must this benchmark");
     let without_sums = whole.replace(ROLL, "");
     let bare = without_sums.replace(NOTE, "");
@@ -71,15 +64,7 @@ async fn commits(text: &str) -> f64 {
             let mut commit = fixtures::commit(of, id, 1, fixtures::take(1, 1_000_000));
             let detail = &mut commit.step.as_mut().unwrap().next.detail;
             std::sync::Arc::make_mut(detail).attempts[0].outcome = Some(Outcome::Accepted);
-            let command = store.command(&commit, Urgency::Settle);
-            let mut again = redis::cmd("EVALSHA");
-            again.arg(&hash);
-            for argument in command.args_iter().skip(2) {
-                if let redis::Arg::Simple(bytes) = argument {
-                    again.arg(bytes);
-                }
-            }
-            pipeline.add_command(again);
+            pipeline.add_command(script::command(&store, &hash, &commit));
         }
         let replies: Vec<redis::Value> = pipeline.query_async(&mut connection).await.unwrap();
         assert!(format!("{:?}", replies[0]).contains("bulk-string"), "{:?}", replies[0]);

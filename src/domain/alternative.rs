@@ -2,12 +2,11 @@
 //! would be, and named only where it would be granted on the accounts as they are.
 
 use super::administration::{NewSubscription, change_plan};
-use super::amount::Micros;
 use super::balance::Snapshot;
 use super::charge::{Ask, Charge, ChargeError};
 use super::denial::Remedy;
 use super::ids::PlanId;
-use super::ledger::{Account, AccountKey, CapLeg, Take};
+use super::ledger::{AccountKey, Take};
 use super::period::Cadence;
 use super::plan::Plan;
 use super::remedy::Judged;
@@ -100,21 +99,4 @@ fn begun(judged: &Judged<'_, '_>, plan: &PlanId, billing: Cadence) -> Option<Sub
     let new = NewSubscription { plan: plan.clone(), billing, start_time: None, zone: None, seats: None };
     new.subscribe(judged.catalog, &mut document, now).ok()?;
     document.subscription
-}
-
-impl Take {
-    /// Whether the ledger would grant this on these accounts.
-    fn fits(&self, account: impl Fn(&AccountKey) -> Account) -> bool {
-        let each = self.sources.iter().map(|source| source.available(&account));
-        let available = if self.whole {
-            each.max().unwrap_or_default()
-        } else {
-            each.fold(Micros::ZERO, |sum, one| sum.checked_add(one).unwrap_or(Micros::MAX))
-        };
-        let reached = |cap: &CapLeg| {
-            let limit = cap.limit.filter(|_| cap.enforced && !cap.amount.is_zero());
-            limit.is_some_and(|limit| cap.amount > account(&cap.account).available(limit))
-        };
-        self.units <= available && !self.caps.iter().any(reached)
-    }
 }

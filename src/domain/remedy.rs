@@ -15,7 +15,7 @@ use super::catalog::Catalog;
 use super::charge::{Ask, Charge, ChargeError};
 use super::denial::{Amounts, Denial, DenialReason, Remedy, Violation};
 use super::ids::MeterId;
-use super::ledger::Denied;
+use super::ledger::{Denied, Source};
 use super::view::{PayingSource, View};
 
 /// How long to wait before asking again where something in flight may end at any time.
@@ -131,11 +131,7 @@ impl Judged<'_, '_> {
 impl Charge<'_> {
     /// What the sources can pay together, or the best of them alone where one must pay all.
     pub fn available(&self, snapshot: &Snapshot) -> Micros {
-        let each = self.sources.iter().map(|source| source.source.available(|key| snapshot.account(key)));
-        if self.whole {
-            return each.max().unwrap_or(Micros::ZERO);
-        }
-        each.fold(Micros::ZERO, |sum, available| sum.checked_add(available).unwrap_or(Micros::MAX))
+        Source::together(self.sources.iter().map(|source| &source.source), self.whole, |key| snapshot.account(key))
     }
 
     /// Whether this charge would be granted on these accounts.

@@ -66,11 +66,6 @@ impl Subscription {
         self.seats.at(at).copied().unwrap_or_default()
     }
 
-    /// Units of an add-on.
-    pub fn units(&self, add_on: &AddOnId, at: Timestamp) -> u32 {
-        self.add_ons.get(add_on).and_then(|units| units.at(at)).copied().unwrap_or_default()
-    }
-
     /// When it ends, or has ended; `None` while it goes on.
     pub fn end_time(&self) -> Option<Timestamp> {
         self.plans.steps().last().filter(|(_, plan)| plan.is_none()).map(|(end, _)| *end)

@@ -191,16 +191,12 @@ impl<'a> View<'a> {
         for cadence in active.cadences() {
             let period = active.period_of(cadence, self.now)?;
             for entitlement in entitlement::allowances(active, meter, cadence, &period, self.now) {
-                let owner = match entitlement.allowance.per {
-                    AllowancePer::Subject | AllowancePer::SeatsPooled => None,
-                    // Where nobody sits down any more, what a plan that was left gave to seats is for those who sit.
-                    AllowancePer::Seat if self.seat(meter, user) == Seat::None && !active.is_seated(user, self.now) => continue,
-                    // A share that this call cannot have.
-                    per => match active.account_of(per, user, self.now) {
-                        Some(account) => Some(account),
-                        None => continue,
-                    },
-                };
+                let per = entitlement.allowance.per;
+                // Where nobody sits down any more, what a plan that was left gave to seats is for those who sit.
+                if per == AllowancePer::Seat && self.seat(meter, user) == Seat::None && !active.is_seated(user, self.now) {
+                    continue;
+                }
+                let Some(owner) = active.owner(per, user, self.now) else { continue };
                 let source = active.allowance_source(&entitlement, cadence, &period, (owner, user))?;
                 match sources[first..].iter_mut().find(|known| known.source.account == source.source.account) {
                     // A seat is named after who first sat on it: what it has of a plan that was left is in the user's own account.
@@ -223,13 +219,7 @@ impl<'a> View<'a> {
             let Some(add_on) = active.add_on(id).filter(|add_on| add_on.meter == *meter) else { continue };
             let period = active.add_on_period(id, self.now)?;
             let Some(limit) = entitlement::add_on(active, id, &period, self.now)? else { continue };
-            let owner = match add_on.per {
-                AllowancePer::Subject | AllowancePer::SeatsPooled => None,
-                per => match active.account_of(per, user, self.now) {
-                    Some(account) => Some(account),
-                    None => continue,
-                },
-            };
+            let Some(owner) = active.owner(add_on.per, user, self.now) else { continue };
             let account = AccountKey::add_on(id, period.name(add_on.bundle(active.billing).every), owner.as_ref());
             let (reset_time, expire_time) = renewal(active.units_from(id, &active.add_on_period(id, period.end)?)? > 0, period.end);
             let user = owner.and(user.cloned());
@@ -394,17 +384,19 @@ impl<'a> ActivePlan<'a> {
         self.subscription.zip(user).is_some_and(|(subscription, user)| subscription.seat(user, now).is_some())
     }
 
-    /// Whose accounts `user` draws on, where each user or seat has one of its own; `None`: this call has none.
-    pub fn account_of(&self, per: AllowancePer, user: Option<&UserId>, now: Timestamp) -> Option<UserId> {
-        let user = user?;
-        if per != AllowancePer::Seat {
-            return Some(user.clone());
-        }
-        let subscription = self.subscription?;
-        match (subscription.seat(user, now), self.seat_of(Some(user), now)) {
-            (Some(seat), _) => Some(seat.account.clone()),
-            (None, Seat::Taken) => Some(subscription.account_for(user, now)),
-            (None, _) => None,
+    /// Whose account a call by `user` draws on: nobody's own where all share one. Outer `None`: it has no share.
+    fn owner(&self, per: AllowancePer, user: Option<&UserId>, now: Timestamp) -> Option<Option<UserId>> {
+        match per {
+            AllowancePer::Subject | AllowancePer::SeatsPooled => Some(None),
+            AllowancePer::User => user.cloned().map(Some),
+            AllowancePer::Seat => {
+                let (user, subscription) = user.zip(self.subscription)?;
+                match (subscription.seat(user, now), self.seat_of(Some(user), now)) {
+                    (Some(seat), _) => Some(Some(seat.account.clone())),
+                    (None, Seat::Taken) => Some(Some(subscription.account_for(user, now))),
+                    (None, _) => None,
+                }
+            }
         }
     }
 

@@ -221,6 +221,15 @@ impl Source {
         account(&self.account).available(limit)
     }
 
+    /// What sources can pay together, or the best of them alone where one must pay all.
+    pub fn together<'s>(sources: impl Iterator<Item = &'s Self>, whole: bool, account: impl Fn(&AccountKey) -> Account) -> Micros {
+        let each = sources.map(|source| source.available(&account));
+        if whole {
+            return each.max().unwrap_or_default();
+        }
+        each.fold(Micros::ZERO, |sum, available| sum.checked_add(available).unwrap_or(Micros::MAX))
+    }
+
     /// The accounts that tell what is available.
     pub fn accounts(&self) -> impl Iterator<Item = &AccountKey> {
         std::iter::once(&self.account).chain(self.carry.as_ref().map(|carry| &carry.account))
@@ -233,6 +242,15 @@ impl Source {
 }
 
 impl Take {
+    /// Whether it would be granted on accounts as they are.
+    pub fn fits(&self, account: impl Fn(&AccountKey) -> Account) -> bool {
+        let reached = |cap: &CapLeg| {
+            let limit = cap.limit.filter(|_| cap.enforced && !cap.amount.is_zero());
+            limit.is_some_and(|limit| cap.amount > account(&cap.account).available(limit))
+        };
+        self.units <= Source::together(self.sources.iter(), self.whole, &account) && !self.caps.iter().any(reached)
+    }
+
     /// The accounts an answer tells of, in its order: one for each source, then one for each cap.
     pub fn keys(&self) -> impl Iterator<Item = &AccountKey> {
         self.sources.iter().map(|source| &source.account).chain(self.caps.iter().map(|cap| &cap.account))
