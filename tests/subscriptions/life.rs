@@ -321,6 +321,7 @@ impl Subscription {
             self.take_plan(plans, overrides, plan, now);
         } else if plan < present {
             self.pending_plan = Some((self.term_end(now), Some(plan)));
+            self.keep_a_seat(plans, plan);
         }
     }
 
@@ -342,6 +343,7 @@ impl Subscription {
         if plans.counts_by_seat(plan) {
             self.have_seats(self.seats.max(1), now);
         }
+        self.keep_a_seat(plans, plan);
         if let Some(before) = before {
             self.leave(plans, overrides, (before, plan), now);
         }
@@ -443,7 +445,17 @@ impl Subscription {
             }
         }
         self.want_seats(seats, now);
+        if let Some((_, Some(plan))) = self.pending_plan {
+            self.keep_a_seat(plans, plan);
+        }
         Ok(())
+    }
+
+    /// A plan that counts by seat, now or to come, puts one seat in the place of a wish for none.
+    fn keep_a_seat(&mut self, plans: &Plans, plan: usize) {
+        if let (true, Some((at, 0))) = (plans.counts_by_seat(plan), self.pending_seats) {
+            self.pending_seats = (self.seats > 1).then_some((at, 1));
+        }
     }
 
     /// More at once, fewer when the billing period ends.

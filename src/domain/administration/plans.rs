@@ -146,10 +146,15 @@ pub(super) fn checked_seats(plan: &Plan, seats: u32) -> Result<u32, InvalidField
     Ok(seats)
 }
 
-/// A plan that counts by seat has one at the least.
+/// A plan that counts by seat has one at the least, from its first day on and after: it takes the place of a wish for none.
 pub(super) fn needs_a_seat(plan: &Plan, subscription: &mut Subscription, from: Timestamp) {
-    if counts_by_seat(plan) && subscription.seats(from) == 0 {
+    if !counts_by_seat(plan) {
+        return;
+    }
+    if subscription.seats(from) == 0 {
         subscription.seats.set(from, 1);
+    } else if let Some(&(later, 0)) = subscription.seats.next(from) {
+        subscription.seats.set(later, 1);
     }
 }
 
