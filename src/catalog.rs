@@ -6,6 +6,7 @@
 
 mod check;
 mod raw;
+mod reference;
 mod schema;
 mod succession;
 
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::catalog::Catalog;
 use crate::yaml::{self, Places, Problem, Severity, TEXT_BYTES_MAX};
 
+pub use reference::reference;
 pub use schema::json_schema;
 
 /// The catalog that is used where none is named.

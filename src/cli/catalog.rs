@@ -19,7 +19,8 @@ Examples:
   genquota catalog check catalog.yaml
   genquota catalog check new.yaml --after catalog.yaml
   genquota catalog explain --action image.generate --target fal/flux-schnell --count 4
-  genquota catalog schema > catalog.schema.json";
+  genquota catalog schema > catalog.schema.json
+  genquota catalog reference | less";
 
 /// Check and explain catalogs; needs no server
 #[derive(Debug, Args)]
@@ -34,6 +35,7 @@ enum CatalogCommand {
     Check(Check),
     Explain(explain::Explain),
     Schema(Schema),
+    Reference(Reference),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -63,6 +65,11 @@ struct Check {
 #[command(after_help = "Example:\n  genquota catalog schema > catalog.schema.json")]
 struct Schema {}
 
+/// Print every key of catalogs with its meaning, in Markdown
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  genquota catalog reference > catalog-reference.md")]
+struct Reference {}
+
 impl Catalog {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         match &self.command {
@@ -73,6 +80,10 @@ impl Catalog {
                 output::line(&schema)?;
                 Ok(exit::DONE)
             }
+            CatalogCommand::Reference(_) => {
+                output::line(catalog::reference().trim_end())?;
+                Ok(exit::DONE)
+            }
         }
     }
 
@@ -80,7 +91,7 @@ impl Catalog {
         match &self.command {
             CatalogCommand::Check(command) => command.json,
             CatalogCommand::Explain(command) => command.json,
-            CatalogCommand::Schema(_) => false,
+            CatalogCommand::Schema(_) | CatalogCommand::Reference(_) => false,
         }
     }
 }
