@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{Anchor, Period};
-use crate::life::{Deed, Life, Refusal};
+use crate::life::{Deed, Life, Refusal, Subscription};
 use crate::plans::{Allowance, Amount, Every, Per, Plans};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -377,6 +377,11 @@ impl Reference {
         // A grant that was voided since has nothing left.
         let is_void = |key: &Key| key.kind == Kind::Grant && life.grants.iter().any(|grant| grant.id == key.id && grant.is_void);
         then.retain(|source| !is_void(&source.key));
+        // Who subscribed since, from an earlier instant on, was not on the default plan then.
+        let is_backdated = |subscription: &Subscription| (subscription.held[0].0..subscription.asked).contains(&charge.at);
+        if life.subscription.as_ref().is_some_and(is_backdated) {
+            then.retain(|source| source.key.kind == Kind::Grant);
+        }
         let mut used: Vec<(Key, i64)> = Vec::new();
         let mut left = units;
         for (key, amount) in &charge.held {
