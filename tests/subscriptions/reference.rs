@@ -160,7 +160,15 @@ impl Reference {
             let present = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
             present.filter(|present| present.id == id && per.goes_on_as(present.per))
         };
-        gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some()));
+        // Of several, what was left first; to take a plan again is to have it last.
+        let last_held = |id: &str, per: Per, period: Period| {
+            let gives = |plan: usize| {
+                let given = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
+                given.is_some_and(|given| given.id == id && per.goes_on_as(given.per))
+            };
+            subscription.held.iter().rposition(|(_, plan)| plan.is_some_and(gives))
+        };
+        gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some(), last_held(id, *per, *period)));
         let mut sources: Vec<(bool, bool, Source)> = Vec::new();
         let mut contracts = BTreeSet::new();
         for (is_add_on, id, per, period, amount) in gifts {
