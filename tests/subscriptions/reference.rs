@@ -395,7 +395,9 @@ impl Reference {
         for (key, amount) in &charge.held {
             let mut most = *amount;
             if is_late {
-                let is_carried = today.iter().any(|source| source.before.as_ref().is_some_and(|(before, ..)| before == key));
+                // Of what is unlimited nothing is carried over.
+                let carries = |source: &Source| source.before.as_ref().is_some_and(|(before, limit, _)| before == key && limit.is_some());
+                let is_carried = today.iter().any(carries);
                 let source = then.iter().find(|source| source.key == *key);
                 let there = source.map_or(Some(0), |source| self.available(source, now));
                 most = if is_carried { 0 } else { there.unwrap_or(most).min(most) };
