@@ -186,13 +186,13 @@ impl Story {
         })
     }
 
-    /// Not told: a pot of seats that was left and is taken up again in its period grows with the seats again, which the reference does not
-    /// know.
+    /// Not told: a pot of seats that was left and is taken up again after the subscription had ended, with the seats there are then, which
+    /// the reference does not know.
     fn comes_back_to_a_pot(&self, deed: &Deed, now: Timestamp) -> bool {
-        let Deed::Subscribe { plan, .. } = deed else { return false };
+        let (Deed::Subscribe { plan, .. } | Deed::Change(plan)) = deed else { return false };
         let life = self.reference.life(now);
         let has_pot = self.reference.plans().plans[*plan].iter().flat_map(|terms| &terms.allowances).any(|one| one.per == Per::Pool);
-        has_pot && life.running().is_none() && life.subscription.is_some()
+        has_pot && life.subscription.is_some_and(|subscription| subscription.held.iter().any(|(_, plan)| plan.is_none()))
     }
 
     /// What each user has left of allowances and add-ons.
