@@ -13,11 +13,13 @@ use crate::telemetry::logs;
 const EXAMPLES: &str = "\
 Examples:
   genquota serve
-  genquota serve --listen unix:/run/genquota/quota.sock --http 0.0.0.0:7071 --catalog catalog.yaml
+  genquota serve --listen unix:/run/genquota/quota.sock --health 0.0.0.0:7072 --catalog catalog.yaml
+  genquota serve --listen 0.0.0.0:7070 --tls-cert tls.crt --tls-key tls.key --access access.yaml
   genquota serve --listen 127.0.0.1:0 --store memory: --json
 
 SIGTERM or SIGINT stops it after what is in flight is finished; a second one stops it at once.
-SIGHUP reloads the catalog; its file is looked at every few seconds, too (`--catalog-reload`).";
+SIGHUP reloads the catalog, the access file and the TLS certificate; their files are looked at every few
+seconds, too (`--catalog-reload`).";
 
 /// Start a sidecar and serve until it is told to stop
 #[derive(Debug, Args)]
@@ -47,7 +49,12 @@ impl Serve {
 
 fn as_json(bound: &Bound) -> String {
     let listen: Vec<String> = bound.listen.iter().map(ToString::to_string).collect();
-    json!({"listen": listen, "http": bound.http.map(|address| address.to_string())}).to_string()
+    let port = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
+    let mut told = json!({"listen": listen, "http": port(bound.http)});
+    if let Some(health) = port(bound.health) {
+        told["health"] = health.into();
+    }
+    told.to_string()
 }
 
 /// A call that works on a fresh server.
@@ -84,7 +91,7 @@ mod tests {
 
     #[test]
     fn bound_addresses_are_told_with_a_call_that_reaches_them() {
-        let at = |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()) };
+        let at = |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()), health: None };
         assert!(as_text(&at("127.0.0.1:7070"), "call").ends_with("  call"));
         assert!(as_text(&at("unix:/q.sock"), "call").ends_with("  call --server unix:/q.sock"));
         assert_eq!(as_json(&at("127.0.0.1:4711")), r#"{"http":"127.0.0.1:7071","listen":["127.0.0.1:4711"]}"#);
