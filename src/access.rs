@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use authorization::{Malformed, bearer, bearer_or_password};
-pub use file::{Files, check, read};
+pub use file::{Files, check, check_pattern, read};
 pub use principal::{Forbidden, Principal, Scope, Scopes, Subjects};
 pub use token::{NewToken, TokenHash, entry};
 

@@ -222,6 +222,11 @@ pub(super) fn pattern_of(text: &str) -> Result<Pattern, String> {
     }
 }
 
+/// Whether a text is a pattern of subjects.
+pub fn check_pattern(text: &str) -> Result<(), String> {
+    pattern_of(text).map(|_| ())
+}
+
 pub(super) fn subjects_of(patterns: Vec<Pattern>) -> Subjects {
     let (mut exact, mut prefixes) = (Vec::new(), Vec::new());
     for pattern in patterns {

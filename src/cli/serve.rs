@@ -38,8 +38,9 @@ impl Serve {
         config::warn(&loaded);
         logs::install(&loaded.config.log)?;
         let call = first_call(&loaded.config.catalog);
+        let is_tls = loaded.config.tls.certificate.is_some();
         app::run(loaded.config, |bound| {
-            let text = if self.json { as_json(bound) } else { as_text(bound, call) };
+            let text = if self.json { as_json(bound) } else { as_text(bound, call, is_tls) };
             // Nobody may be reading; that is no reason not to serve.
             let _ = output::line(&text);
         })?;
@@ -65,21 +66,26 @@ fn first_call(catalog: &CatalogSource) -> &'static str {
     }
 }
 
-fn as_text(bound: &Bound, call: &str) -> String {
+fn as_text(bound: &Bound, call: &str, is_tls: bool) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
     let mut text = String::new();
     for address in &bound.listen {
         text.push_str(&format!("gRPC  {address}\n"));
     }
     if let Some(http) = bound.http {
-        text.push_str(&format!("HTTP  http://{http}/readyz\n"));
+        text.push_str(&format!("HTTP  {scheme}://{http}/readyz\n"));
     }
-    text.push_str(&format!("\nTry it:\n  {call}{}", server_flag(bound.listen.first())));
+    if let Some(health) = bound.health {
+        text.push_str(&format!("health alone  {health}\n"));
+    }
+    text.push_str(&format!("\nTry it:\n  {call}{}", server_flag(bound.listen.first(), is_tls)));
     text
 }
 
 /// What the client commands need to reach this server; nothing where it is their default.
-fn server_flag(address: Option<&ListenAddress>) -> String {
+fn server_flag(address: Option<&ListenAddress>, is_tls: bool) -> String {
     match address.map(ToString::to_string) {
+        Some(address) if is_tls && !address.starts_with("unix:") => format!(" --server https://{address}"),
         Some(address) if address != "127.0.0.1:7070" => format!(" --server {address}"),
         _ => String::new(),
     }
@@ -92,8 +98,10 @@ mod tests {
     #[test]
     fn bound_addresses_are_told_with_a_call_that_reaches_them() {
         let at = |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()), health: None };
-        assert!(as_text(&at("127.0.0.1:7070"), "call").ends_with("  call"));
-        assert!(as_text(&at("unix:/q.sock"), "call").ends_with("  call --server unix:/q.sock"));
+        assert!(as_text(&at("127.0.0.1:7070"), "call", false).ends_with("  call"));
+        assert!(as_text(&at("unix:/q.sock"), "call", true).ends_with("  call --server unix:/q.sock"));
+        let text = as_text(&at("127.0.0.1:7070"), "call", true);
+        assert!(text.contains("https://127.0.0.1:7071/readyz") && text.ends_with("  call --server https://127.0.0.1:7070"), "{text}");
         assert_eq!(as_json(&at("127.0.0.1:4711")), r#"{"http":"127.0.0.1:7071","listen":["127.0.0.1:4711"]}"#);
     }
 }
