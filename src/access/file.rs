@@ -145,14 +145,19 @@ impl Checker<'_> {
             self.error(patterns.at, "is an empty list", "leave it out to allow every subject");
             return None;
         }
-        let parts = patterns.value.iter().map(|pattern| match pattern_of(&pattern.value) {
-            Ok(part) => Some(part),
-            Err(message) => {
-                self.error(pattern.at, message, "an id such as `acme`, or the beginning of ids with a final `*`: `studio-*`");
-                None
-            }
-        });
-        parts.collect::<Option<Vec<_>>>().map(subjects_of)
+        // All of them, so that every problem is told.
+        let parts: Vec<_> = patterns
+            .value
+            .iter()
+            .map(|pattern| match pattern_of(&pattern.value) {
+                Ok(part) => Some(part),
+                Err(message) => {
+                    self.error(pattern.at, message, "an id such as `acme`, or the beginning of ids with a final `*`: `studio-*`");
+                    None
+                }
+            })
+            .collect();
+        parts.into_iter().collect::<Option<Vec<_>>>().map(subjects_of)
     }
 
     fn expires(&mut self, name: &str, text: &Placed<String>) -> Option<Timestamp> {
@@ -187,7 +192,11 @@ impl Checker<'_> {
         match Verifier::new(text, &jwt.issuer.value, &jwt.audience.value) {
             Ok(verifier) => Some(verifier),
             Err(error) => {
-                self.error(jwt.jwks.at, format!("`{}`: {error}", jwt.jwks.value), "a file with public keys as a JSON Web Key Set (RFC 7517)");
+                self.error(
+                    jwt.jwks.at,
+                    format!("`{}`: {error}", jwt.jwks.value),
+                    "a file with public keys as a JSON Web Key Set (RFC 7517)",
+                );
                 None
             }
         }

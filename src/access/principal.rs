@@ -25,7 +25,10 @@ pub struct Scopes(u8);
 pub enum Subjects {
     Every,
     /// These, and those whose id begins so.
-    Only { exact: Vec<Box<str>>, prefixes: Vec<Box<str>> },
+    Only {
+        exact: Vec<Box<str>>,
+        prefixes: Vec<Box<str>>,
+    },
 }
 
 /// Somebody who may call. It is what a request carries from the gate to its handler.

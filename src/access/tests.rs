@@ -85,7 +85,8 @@ impl Signer {
 
 fn claims(changes: Value) -> Value {
     let exp = now().as_second() + 600;
-    let mut claims = json!({"iss": "https://issuer.example", "aud": "genquota", "sub": "ci", "exp": exp, "scope": "openid genquota.gateway"});
+    let mut claims =
+        json!({"iss": "https://issuer.example", "aud": "genquota", "sub": "ci", "exp": exp, "scope": "openid genquota.gateway"});
     for (name, value) in changes.as_object().unwrap() {
         if value.is_null() {
             claims.as_object_mut().unwrap().remove(name);
@@ -273,7 +274,9 @@ fn signatures_of_published_examples_are_good_and_their_claims_are_not_for_us() {
     let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
     let access = Folder::new().jwt(&[key]);
     let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
-    for (payload, expected) in [("RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc", Reason::Claims), ("RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmd", Reason::Signature)] {
+    for (payload, expected) in
+        [("RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc", Reason::Claims), ("RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmd", Reason::Signature)]
+    {
         assert_eq!(reason(&access, &format!("eyJhbGciOiJFZERTQSJ9.{payload}.{signature}")), expected);
     }
 }

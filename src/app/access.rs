@@ -24,7 +24,8 @@ pub(super) struct AccessFile {
 impl AccessFile {
     /// Reads it for the first time: without it nobody is served.
     pub(super) async fn open(path: PathBuf, clock: Arc<dyn Clock>, health: Health) -> anyhow::Result<(Self, Gate)> {
-        let files = read(path.clone()).await.map_err(|problems| anyhow!(problems).context("cannot read who may call (setting `access`)"))?;
+        let files =
+            read(path.clone()).await.map_err(|problems| anyhow!(problems).context("cannot read who may call (setting `access`)"))?;
         let (access, problems) = access::check(&path.display().to_string(), &files, clock.now());
         let Some(access) = access else { return Err(anyhow!(problems).context("cannot tell who may call (setting `access`)")) };
         warn(&problems);

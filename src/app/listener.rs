@@ -67,7 +67,12 @@ impl Listener {
     }
 
     /// Accepts until `stop`, never more at a time than there are permits, and hands on what has been opened.
-    pub(super) fn connections(self, permits: Arc<Semaphore>, door: Door, stop: CancellationToken) -> ReceiverStream<io::Result<Connection>> {
+    pub(super) fn connections(
+        self,
+        permits: Arc<Semaphore>,
+        door: Door,
+        stop: CancellationToken,
+    ) -> ReceiverStream<io::Result<Connection>> {
         // One at a time: a connection that nobody has taken up yet need not be accepted.
         let (opened, connections) = mpsc::channel(1);
         let mut openings = Openings::new(door, opened, permits.available_permits());

@@ -157,11 +157,7 @@ async fn read(config: TlsConfig) -> Result<Pem, String> {
     let reading = tokio::task::spawn_blocking(move || {
         let TlsConfig { certificate, key, client_authorities } = config;
         let needed = |path: Option<PathBuf>| path.ok_or_else(|| "a certificate and its key are needed".to_owned()).and_then(read_file);
-        Ok(Pem {
-            certificate: needed(certificate)?,
-            key: needed(key)?,
-            client_authorities: client_authorities.map(read_file).transpose()?,
-        })
+        Ok(Pem { certificate: needed(certificate)?, key: needed(key)?, client_authorities: client_authorities.map(read_file).transpose()? })
     });
     reading.await.unwrap_or_else(|_| Err("reading the files ended early".to_owned()))
 }

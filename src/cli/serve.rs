@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn bound_addresses_are_told_with_a_call_that_reaches_them() {
-        let at = |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()), health: None };
+        let at =
+            |address: &str| Bound { listen: vec![address.parse().unwrap()], http: Some("127.0.0.1:7071".parse().unwrap()), health: None };
         assert!(as_text(&at("127.0.0.1:7070"), "call", false).ends_with("  call"));
         assert!(as_text(&at("unix:/q.sock"), "call", true).ends_with("  call --server unix:/q.sock"));
         let text = as_text(&at("127.0.0.1:7070"), "call", true);

@@ -96,7 +96,10 @@ impl New {
             let told = json!({"name": self.name, "token": shown, "sha256": token.hash().hex(), "entry": entry});
             output::line(&told.to_string())?;
         } else if let Some(token) = shown {
-            output::line(&format!("token, shown this once:\n  {token}\n\nentry, below `tokens:` of the access file:\n{}", entry.trim_end()))?;
+            output::line(&format!(
+                "token, shown this once:\n  {token}\n\nentry, below `tokens:` of the access file:\n{}",
+                entry.trim_end()
+            ))?;
         } else {
             output::line(entry.trim_end())?;
         }

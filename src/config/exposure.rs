@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{Config, Origin, Problem};
 
 /// What to do about an address that is not protected.
-const HINT: &str = "set `tls.cert`, `tls.key` and `access`, keep it on `127.0.0.1` or `unix:PATH`, or accept the risk with `insecure: true`";
+const HINT: &str =
+    "set `tls.cert`, `tls.key` and `access`, keep it on `127.0.0.1` or `unix:PATH`, or accept the risk with `insecure: true`";
 /// The same for the HTTP port, which probes want to reach.
 const HTTP_HINT: &str = "set `tls.cert`, `tls.key` and `access`, keep it on `127.0.0.1`, or accept the risk with `insecure: true`; \
                          for probes of gRPC health alone there is `health`";

@@ -198,7 +198,11 @@ pub static SETTINGS: [Setting; 50] = [
     },
     optional!("tls.cert", "File with the certificate of every TCP listener, in PEM, read anew when it changes", tls.certificate),
     optional!("tls.key", "File with its key, in PEM, read anew when it changes", tls.key),
-    optional!("tls.client_ca", "File with the authorities of clients, in PEM: gRPC clients on TCP must show a certificate", tls.client_authorities),
+    optional!(
+        "tls.client_ca",
+        "File with the authorities of clients, in PEM: gRPC clients on TCP must show a certificate",
+        tls.client_authorities
+    ),
     optional!("access", "YAML file that says who may call, and what; read anew when it changes", access),
     toggle!("metrics_public", "Show metrics to anybody who reaches the HTTP port, whatever `access` says", metrics_public),
     Setting {

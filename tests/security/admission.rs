@@ -34,7 +34,10 @@ async fn what_is_not_a_valid_token_is_answered_alike_whatever_is_wrong_with_it()
     texts.dedup();
     assert_eq!(texts, ["the credentials are not valid: the token is unknown, wrong or expired"]);
     let status = caller.balance("acme").await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::Unauthenticated, "no credentials: send the metadata `authorization: Bearer TOKEN`"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unauthenticated, "no credentials: send the metadata `authorization: Bearer TOKEN`")
+    );
     assert_eq!(sidecar.metric("genquota_refused_total{reason=\"token_expired\"}"), 1.0);
     assert_eq!(sidecar.metric("genquota_refused_total{reason=\"token_invalid\"}"), 3.0);
     assert_eq!(sidecar.metric("genquota_refused_total{reason=\"no_credentials\"}"), 1.0);

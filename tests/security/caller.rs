@@ -36,7 +36,9 @@ pub(crate) fn tls(authority: &Authority, own: Option<&Certificate>) -> Arc<Clien
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let mut config = match own {
         None => builder.with_no_client_auth(),
-        Some(own) => builder.with_client_auth_cert(certificates(&own.certificate), PrivateKeyDer::from_pem_file(&own.key).unwrap()).unwrap(),
+        Some(own) => {
+            builder.with_client_auth_cert(certificates(&own.certificate), PrivateKeyDer::from_pem_file(&own.key).unwrap()).unwrap()
+        }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Arc::new(config)

@@ -102,18 +102,21 @@ async fn frames_that_say_nothing_cost_nothing_that_stays() {
 #[tokio::test]
 async fn what_is_not_http_2_is_closed_at_once_and_counted() {
     let sidecar = start();
-    let starts: [&[u8]; 5] =
-        [b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0", b"PRI * HTTP/2.0\r\n\r\nSX", &[0xff; 4096]];
+    let starts: [&[u8]; 5] = [
+        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\0",
+        b"PRI * HTTP/2.0\r\n\r\nSX",
+        &[0xff; 4096],
+    ];
     for (number, start) in starts.into_iter().enumerate() {
         let mut raw = Raw::silent(&sidecar.served.grpc).unwrap();
         // The rest may meet a closed door.
         let _ = raw.send(start);
         assert_eq!(raw.end(), Ended::Closed, "{start:?}");
         let counted = f64::from(u32::try_from(number).unwrap() + 1);
-        until("the count", async || {
-            (sidecar.metric("genquota_connections_refused_total{reason=\"foreign\"}") == counted).then_some(())
-        })
-        .await;
+        until("the count", async || (sidecar.metric("genquota_connections_refused_total{reason=\"foreign\"}") == counted).then_some(()))
+            .await;
     }
     let mut raw = Raw::open(&sidecar.served.grpc).unwrap();
     raw.is_heard().unwrap();

@@ -117,7 +117,10 @@ impl Raw {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    assert!(!matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "the server keeps the connection");
+                    assert!(
+                        !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+                        "the server keeps the connection"
+                    );
                     return Ended::Closed;
                 }
             }

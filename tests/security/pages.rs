@@ -13,8 +13,12 @@ fn basic(token: &str) -> String {
 fn metrics_on_an_open_port_are_for_observers_of_everything_and_probes_for_everybody() {
     let authority = Authority::new();
     let some = token("some", "observer", ", subjects: [acme]");
-    let sidecar =
-        Setup::new().with("--http", "0.0.0.0:0").tls(&authority).client_authority(&authority).access(&format!("{}{some}", tokens())).start();
+    let sidecar = Setup::new()
+        .with("--http", "0.0.0.0:0")
+        .tls(&authority)
+        .client_authority(&authority)
+        .access(&format!("{}{some}", tokens()))
+        .start();
     for probe in ["/livez", "/readyz"] {
         assert_eq!(sidecar.ask(&authority, probe, None).0, 200, "{probe}");
     }

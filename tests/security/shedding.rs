@@ -40,7 +40,9 @@ async fn holds_are_shed_first_then_reads_and_settlements_never() {
     assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(100)));
 
     let reading = gateway.clone();
-    waiting.push(tokio::spawn(async move { reading.raw("/genquota.v1.QuotaService/GetReservation", b"\x0a\x04acme\x12\x06before".to_vec()).await }));
+    waiting.push(tokio::spawn(async move {
+        reading.raw("/genquota.v1.QuotaService/GetReservation", b"\x0a\x04acme\x12\x06before".to_vec()).await
+    }));
     in_flight(7.0).await;
     assert_eq!(code(&gateway.balance("acme").await), Code::ResourceExhausted);
     for _ in 0..3 {
