@@ -230,7 +230,8 @@ impl App {
             let routes = http::router(self.health.clone(), self.telemetry.clone(), &metrics_for);
             let door = Door { speaks: Speaks::Http, ..door.clone() };
             let incoming = listener.connections(Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX)), door, probes_stop.clone());
-            probes.spawn(http::serve(incoming.filter_map(Result::ok), routes, probes_stop.clone()));
+            let head_max = self.config.limits.opening;
+            probes.spawn(http::serve(incoming.filter_map(Result::ok), routes, head_max, probes_stop.clone()));
         }
         if let Some(listener) = self.probes {
             let router = server::probes(&self.health, &self.config);

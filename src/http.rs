@@ -71,6 +71,8 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> ([(HeaderName, &'st
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::{Body as HttpBody, to_bytes};
     use axum::http::Request;
     use tokio_util::sync::CancellationToken;
@@ -152,7 +154,7 @@ mod tests {
         let (_client, connection) = tokio::io::duplex(64);
         let stop = CancellationToken::new();
         let routes = router(Health::starting(), Telemetry::local(), &MetricsFor::Anybody);
-        let serving = tokio::spawn(serve(tokio_stream::iter([connection]), routes, stop.clone()));
+        let serving = tokio::spawn(serve(tokio_stream::iter([connection]), routes, Duration::from_secs(60), stop.clone()));
         stop.cancel();
         serving.await.unwrap();
     }

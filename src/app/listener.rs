@@ -66,7 +66,7 @@ impl Listener {
         }
     }
 
-    /// Accepts until `stop`, never more at a time than there are permits, and hands on what has been opened.
+    /// Accepts until `stop`, one more than there are permits at the most, and hands on what has been opened.
     pub(super) fn connections(
         self,
         permits: Arc<Semaphore>,
@@ -75,12 +75,15 @@ impl Listener {
     ) -> ReceiverStream<io::Result<Connection>> {
         // One at a time: a connection that nobody has taken up yet need not be accepted.
         let (opened, connections) = mpsc::channel(1);
-        let mut openings = Openings::new(door, opened, permits.available_permits());
+        let mut openings = Openings::new(door, opened, permits);
         tokio::spawn(async move {
             let accept_all = async {
-                while let Ok(permit) = permits.clone().acquire_owned().await {
+                loop {
                     match self.accept().await {
-                        Ok(stream) => openings.begin(stream, permit),
+                        Ok(stream) => match openings.place().await {
+                            Some(permit) => openings.begin(stream, permit),
+                            None => return,
+                        },
                         Err(error) => {
                             tracing::warn!(%error, "cannot accept a connection");
                             tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -11,30 +11,27 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The longest that the head of a request may take, and that a connection may stay without one: scrapers and probes come every few
-/// seconds, and one that says nothing for so long has its place taken from it.
-const HEAD_MAX: Duration = Duration::from_secs(30);
-
-/// Serves until `stop` is cancelled and what is in flight has been answered.
-pub async fn serve<C>(mut connections: impl Stream<Item = C> + Unpin, routes: Router, stop: CancellationToken)
+/// Serves until `stop` is cancelled and what is in flight has been answered. `head_max` is the longest that the head of a request may take,
+/// and that a connection may stay without one: who says nothing for so long has its place taken from it.
+pub async fn serve<C>(mut connections: impl Stream<Item = C> + Unpin, routes: Router, head_max: Duration, stop: CancellationToken)
 where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let tasks = TaskTracker::new();
     while let Some(Some(connection)) = stop.run_until_cancelled(connections.next()).await {
-        tasks.spawn(answer(connection, routes.clone(), stop.clone()));
+        tasks.spawn(answer(connection, routes.clone(), head_max, stop.clone()));
     }
     stop.cancelled().await;
     tasks.close();
     tasks.wait().await;
 }
 
-async fn answer<C>(connection: C, routes: Router, stop: CancellationToken)
+async fn answer<C>(connection: C, routes: Router, head_max: Duration, stop: CancellationToken)
 where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    builder.timer(TokioTimer::new()).header_read_timeout(head_max);
     let serving = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
     tokio::pin!(serving);
     let served = tokio::select! {

@@ -105,13 +105,14 @@ impl Caller {
         QuotaServiceClient::new(self.channel.clone()).get_balance(self.request(request)).await.map(drop)
     }
 
-    /// Whether nothing but the ledger itself can say no.
+    /// Holds an image for `acme`.
     pub(crate) async fn reserve(&self, id: &str) -> Result<v1::ReserveResponse, Status> {
         let request = v1::ReserveRequest {
             subject: "acme".to_owned(),
             reservation_id: id.to_owned(),
             action: "image.generate".to_owned(),
             target: Some(v1::Target { provider: "fal".to_owned(), model: "flux-schnell".to_owned() }),
+            work: Some(v1::Work { items: vec![v1::Item::default()] }),
             ..Default::default()
         };
         let answer = QuotaServiceClient::new(self.channel.clone()).reserve(self.request(request)).await;
@@ -123,14 +124,9 @@ impl Caller {
         QuotaServiceClient::new(self.channel.clone()).commit(self.request(request)).await.map(drop)
     }
 
-    /// Calls a method by its path with the bytes of a message, and takes at most one answer.
+    /// Calls a method by its path with the bytes of a message, until it has been answered or its stream begins.
     pub(crate) async fn raw(&self, path: &str, message: Vec<u8>) -> Result<(), Status> {
-        let mut streaming = self.stream(path, message).await?;
-        tokio::select! {
-            answer = streaming.message() => answer.map(drop),
-            // A stream that has begun need not say anything.
-            () = tokio::time::sleep(Duration::from_secs(5)) => Ok(()),
-        }
+        self.stream(path, message).await.map(drop)
     }
 
     pub(crate) async fn stream(&self, path: &str, message: Vec<u8>) -> Result<tonic::Streaming<Vec<u8>>, Status> {

@@ -46,7 +46,8 @@ async fn without_a_certificate_of_the_authority_there_is_no_connection() {
             Ok(caller) => caller.with("admin").balance("acme").await.err().map(|status| status.code()),
             Err(_) => Some(Code::Unavailable),
         };
-        assert!(matches!(answer, Some(Code::Unavailable | Code::Unknown)), "{answer:?}");
+        // Whatever becomes of its call, it is not this server that has answered it.
+        assert!(matches!(answer, Some(Code::Unavailable | Code::Unknown | Code::Cancelled)), "{answer:?}");
     }
     // In clear nobody is understood.
     let in_clear = match Caller::dial(&sidecar.served.grpc, None).await {

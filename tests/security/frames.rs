@@ -18,7 +18,7 @@ pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+pub(crate) const ACK: u8 = 1;
 
 pub(crate) struct Raw(TcpStream);
 
@@ -105,7 +105,7 @@ impl Raw {
         }
     }
 
-    /// Reads until the server ends the connection.
+    /// Reads until the server ends the connection, and answers when it is asked whether it lives.
     pub(crate) fn end(mut self) -> Ended {
         loop {
             match self.next() {
@@ -114,6 +114,10 @@ impl Raw {
                     if code != 0 {
                         return Ended::GoAway(code);
                     }
+                }
+                Ok((PING, 0, _, payload)) => {
+                    // It may be gone by now.
+                    let _ = self.send(&frame(PING, ACK, 0, &payload));
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -1,7 +1,7 @@
 //! Between accepting a connection and serving it: TLS, who is at the other end, and whether it speaks what is spoken here.
 //!
-//! All of it has one deadline, and all who are at it are few: where too many are, the one that has taken longest is let go, for who means
-//! well is through in a moment. What comes behind the door has said that it is HTTP/2, so no byte of anything else is ever parsed.
+//! All of it has one deadline, and where somebody waits and no place is free, the one that has taken longest is let go before that, for who
+//! means well is through in a moment. What comes behind the door has said that it is HTTP/2, so no byte of anything else is ever parsed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tonic::transport::server::Connected;
@@ -23,6 +24,8 @@ use super::Accepted;
 use crate::access::Peer;
 use crate::telemetry::{Refusal, Telemetry};
 
+/// What everybody is let have, even where others wait: a handshake over a long way takes three journeys.
+const MOMENT: Duration = Duration::from_millis(500);
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -48,9 +51,9 @@ pub(in crate::app) struct Door {
 pub(super) struct Openings {
     door: Door,
     opened: mpsc::Sender<io::Result<Connection>>,
-    /// The longest at it first.
-    pending: VecDeque<AbortHandle>,
-    pending_max: usize,
+    permits: Arc<Semaphore>,
+    /// The longest at it first, each with when it began.
+    pending: VecDeque<(Instant, AbortHandle)>,
 }
 
 /// One connection, opened. Its permit goes back when it ends.
@@ -65,25 +68,30 @@ pub(in crate::app) struct Connection {
 type Stream = Either<Accepted, Box<TlsStream<TcpStream>>>;
 
 impl Openings {
-    /// At most half of all places are for those who are not through yet.
-    pub(super) fn new(door: Door, opened: mpsc::Sender<io::Result<Connection>>, connections_max: usize) -> Self {
-        Self { door, opened, pending: VecDeque::new(), pending_max: (connections_max / 2).max(1) }
+    pub(super) fn new(door: Door, opened: mpsc::Sender<io::Result<Connection>>, permits: Arc<Semaphore>) -> Self {
+        Self { door, opened, permits, pending: VecDeque::new() }
+    }
+
+    /// A place for one that has been accepted. None: there are no places any more.
+    pub(super) async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            self.pending.retain(|(_, opening)| !opening.is_finished());
+            let longest = self.pending.front().map(|(began, _)| *began + MOMENT);
+            tokio::select! {
+                biased;
+                permit = self.permits.clone().acquire_owned() => return permit.ok(),
+                () = until(longest) => {
+                    if let Some((_, longest)) = self.pending.pop_front() {
+                        longest.abort();
+                        self.door.telemetry.metrics().refused(Refusal::Crowded);
+                    }
+                }
+            }
+        }
     }
 
     /// Opens a connection in a task of its own and hands it on.
     pub(super) fn begin(&mut self, stream: Accepted, permit: OwnedSemaphorePermit) {
-        while self.pending.front().is_some_and(AbortHandle::is_finished) {
-            self.pending.pop_front();
-        }
-        if self.pending.len() >= self.pending_max {
-            self.pending.retain(|opening| !opening.is_finished());
-        }
-        if self.pending.len() >= self.pending_max
-            && let Some(longest) = self.pending.pop_front()
-        {
-            longest.abort();
-            self.door.telemetry.metrics().refused(Refusal::Crowded);
-        }
         let (door, opened) = (self.door.clone(), self.opened.clone());
         let opening = tokio::spawn(async move {
             let refusal = match tokio::time::timeout(door.deadline, door.open(stream, permit)).await {
@@ -100,13 +108,21 @@ impl Openings {
             };
             door.telemetry.metrics().refused(refusal);
         });
-        self.pending.push_back(opening.abort_handle());
+        self.pending.push_back((Instant::now(), opening.abort_handle()));
     }
 }
 
 impl Drop for Openings {
     fn drop(&mut self) {
-        self.pending.iter().for_each(AbortHandle::abort);
+        self.pending.iter().for_each(|(_, opening)| opening.abort());
+    }
+}
+
+/// Waits until then; for ever where there is no such instant.
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 
