@@ -117,7 +117,7 @@ impl Check {
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -138,6 +138,16 @@ fn as_text(checked: Option<&CheckedCatalog>, problems: &Problems) -> String {
 }
 
 fn as_json(checked: Option<&CheckedCatalog>, problems: &Problems) -> Value {
+    json!({
+        "file": problems.name,
+        "ok": checked.is_some(),
+        "version": checked.map(|catalog| catalog.version.to_string()),
+        "problems": problems_as_json(problems),
+    })
+}
+
+/// Every problem of a file, with its place.
+pub(super) fn problems_as_json(problems: &Problems) -> Vec<Value> {
     let told = problems.problems.iter().map(|problem| {
         json!({
             "severity": match problem.severity {
@@ -151,10 +161,5 @@ fn as_json(checked: Option<&CheckedCatalog>, problems: &Problems) -> Value {
             "hint": problem.hint,
         })
     });
-    json!({
-        "file": problems.name,
-        "ok": checked.is_some(),
-        "version": checked.map(|catalog| catalog.version.to_string()),
-        "problems": told.collect::<Vec<_>>(),
-    })
+    told.collect()
 }
