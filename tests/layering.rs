@@ -10,12 +10,14 @@ use std::path::Path;
 
 /// The rooms that each room may use. One that is missing here may use none.
 const EDGES: &[(&str, &[&str])] = &[
+    // What both ends of a connection write alike.
+    ("address", &[]),
     ("yaml", &[]),
     ("domain", &[]),
     ("clock", &[]),
     ("shutdown", &[]),
     // Its file is YAML too; how a store is addressed and reached is said in that store's types.
-    ("config", &["yaml", "store"]),
+    ("config", &["address", "yaml", "store"]),
     ("proto", &[]),
     ("catalog", &["domain", "yaml"]),
     ("prices", &["domain", "catalog", "yaml"]),
@@ -28,8 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
     ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
     ("http", &["service", "domain", "telemetry"]),
-    // It shares how an address is written with `config`.
-    ("client", &["config", "proto"]),
+    ("client", &["address", "proto"]),
     ("app", ALL_BELOW),
     ("demo", &["app", "client", "proto", "config", "catalog", "clock", "shutdown", "domain"]),
     (
@@ -58,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Everything but those who start it.
 const ALL_BELOW: &[&str] = &[
+    "address",
     "yaml",
     "domain",
     "clock",
