@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 
 use super::exit::{self, Exit};
 use crate::catalog::Problems;
-use crate::client::{ConnectError, ServerAddress};
+use crate::client::{ConnectError, ServerAddress, reason_named};
 use crate::config::ConfigError;
 use crate::proto::v1::ErrorReason;
 
@@ -212,16 +212,12 @@ fn told_of_status(status: &Status, made_id: Option<&(&'static str, String)>) -> 
 
 /// The reason the server gave for a status, where it gave one that is known.
 pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
-    status.get_details_error_info().map(|info| known(&info.reason))
-}
-
-fn known(reason: &str) -> ErrorReason {
-    ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")).unwrap_or(ErrorReason::Unspecified)
+    status.get_details_error_info().map(|info| reason_named(&info.reason))
 }
 
 /// What to do next, by the reason the server gave.
 fn hint(reason: &str, code: Code) -> Option<&'static str> {
-    match known(reason) {
+    match reason_named(reason) {
         ErrorReason::ReservationNotFound => Some("if there was usage, book it with `genquota record`"),
         ErrorReason::ReservationSettled => Some("`genquota reservation` shows how it ended"),
         ErrorReason::IdReused => Some("name a new id, or repeat the call exactly as it was"),
