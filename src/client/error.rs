@@ -113,11 +113,6 @@ impl Refusal {
         }
     }
 
-    /// True: the call may have been carried out all the same.
-    pub(super) fn may_have_taken_effect(&self) -> bool {
-        self.again() == Again::Soon && self.reason != ErrorReason::ServerOverloaded
-    }
-
     /// How the reservation has ended, where that is why a settlement is refused.
     pub fn state(&self) -> Option<State> {
         State::from_str_name(&format!("STATE_{}", self.metadata.get("state")?))

@@ -4,6 +4,7 @@
 //! had, and the ledger carries it out once whatever was heard of that.
 
 use std::fmt::{self, Display};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,8 +89,8 @@ impl Journal {
         Ok(Self { queue: Queue::open(directory.as_ref(), entries_max)?, told: None })
     }
 
-    /// Tells of every settlement that is refused for good from now on, once it is among the dead. It is called in the task that replays, and
-    /// should hand on what takes long.
+    /// Tells of every settlement that is refused for good from now on, once it is among the dead. It is called in the task that replays: it
+    /// should hand on what takes long. A panic in it is caught, and the replay goes on.
     pub fn on_dead_letter(self, told: impl Fn(&DeadLetter) + Send + Sync + 'static) -> Self {
         Self { told: Some(Arc::new(told)), ..self }
     }
@@ -142,7 +143,10 @@ impl Journal {
         self.queue.bury(number, reason, SystemClock.now()).await?;
         let dead = self.queue.dead().into_iter().find(|(found, _)| *found == number);
         if let (Some((number, dead)), Some(told)) = (dead, &self.told) {
-            told(&DeadLetter::of(number, &dead));
+            let letter = DeadLetter::of(number, &dead);
+            if catch_unwind(AssertUnwindSafe(|| told(&letter))).is_err() {
+                tracing::error!(number, "whoever is told of dead letters panicked; the letter is kept");
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::error::{Error, Refusal};
+use super::error::{Again, Error, Refusal};
 use super::guard::{Guard, Settling};
 use super::journal::{Ending, Journal};
 use super::settler::{Settler, is_moot, until_heard};
@@ -136,7 +136,7 @@ impl Shared {
         let answer = match answer {
             Ok(answer) => answer,
             Err(refusal) => {
-                if refusal.may_have_taken_effect() {
+                if refusal.again() == Again::Soon {
                     self.give_back(message.subject, message.reservation_id);
                 }
                 return Err(refusal.into());

@@ -3,8 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is not as it says")]
 
 mod connecting;
+mod example;
+mod guards;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod layers;
+mod outages;
+#[path = "../served/mod.rs"]
+#[expect(dead_code, reason = "these sidecars are spoken to through their unix sockets")]
+mod served;
+mod shutdowns;
+mod sidecar;
 
 use std::time::{Duration, Instant};
 
