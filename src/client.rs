@@ -25,7 +25,12 @@ pub use self::error::{Again, Error, Refusal};
 pub use self::guard::{Guard, Retried, Settling};
 pub use self::journal::{DeadLetter, Ending, Journal};
 pub use self::layer::{Describe, End, QuotaLayer, QuotaService};
-pub use self::quota::{Client, Decision};
+pub use self::quota::{Client, Decision, Options};
 pub use self::settler::{Booking, Settled};
 pub use crate::journal::{JournalError, OpenError};
 pub use crate::proto::v1;
+
+/// The guide for gateways, compiled with the documentation's other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rust-client.md")]
+struct Guide;

@@ -110,7 +110,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:8080")).await?;
     println!("listening on {}", listener.local_addr()?);
     let mut terminate = signal(SignalKind::terminate())?;
-    axum::serve(listener, app).with_graceful_shutdown(async move { drop(terminate.recv().await) }).await?;
+    let stop = async move {
+        terminate.recv().await;
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     client.finish().await;
     Ok(())
 }

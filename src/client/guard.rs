@@ -29,6 +29,17 @@ const EXTENSION_MAX: Duration = Duration::from_secs(15 * 60);
 const EXTENSION_PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// A hold. Dropped without an ending, it is released in the background as CANCELLED, or as FAILED while a panic unwinds.
+///
+/// There is no second ending:
+///
+/// ```compile_fail,E0382
+/// use genquota::client::{Delivered, Guard, v1::Outcome};
+///
+/// fn settle(guard: Guard) {
+///     let _committed = guard.commit(Delivered::as_reserved());
+///     let _released = guard.release(Outcome::Failed);
+/// }
+/// ```
 #[must_use = "what is held is released when the guard is dropped"]
 pub struct Guard {
     shared: Arc<Shared>,

@@ -42,6 +42,53 @@ pub enum End {
 }
 
 /// Puts quota in front of a service.
+///
+/// ```
+/// use genquota::client::{Client, Connector, Describe, End, Error, QuotaLayer, Request, Undelivered, Work, v1};
+/// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+///
+/// enum Wish { Images(u32), Upload }
+/// struct Wishes;
+///
+/// impl Describe<Wish> for Wishes {
+///     type Response = u32;
+///     type Error = String;
+///
+///     fn ask(&self, wish: &Wish) -> Option<Request> {
+///         match wish {
+///             Wish::Images(count) => Some(Request::new("acme", "image.generate").target("fal", "flux-schnell").work(Work::outputs(*count))),
+///             Wish::Upload => None,
+///         }
+///     }
+///
+///     fn end(&self, answer: &Result<u32, String>) -> End {
+///         match answer {
+///             Ok(made) => End::Commit(Work::outputs(*made).into()),
+///             Err(problem) => End::Release(Undelivered::new(v1::Outcome::Failed).detail(problem)),
+///         }
+///     }
+///
+///     fn denied(&self, denial: v1::Denial) -> Result<u32, String> {
+///         Err(denial.message)
+///     }
+///
+///     fn undecided(&self, error: Error) -> Result<u32, String> {
+///         Err(error.to_string())
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let client = Client::new(Connector::new("unix:/run/genquota.sock".parse()?).connect_lazy()?);
+/// let gateway = ServiceBuilder::new().layer(QuotaLayer::new(client, Wishes)).service(service_fn(async |wish| match wish {
+///     Wish::Images(count) => Ok(count),
+///     Wish::Upload => Ok(0),
+/// }));
+/// // Nothing is asked for it, so no sidecar need be there.
+/// assert_eq!(gateway.oneshot(Wish::Upload).await?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct QuotaLayer<D> {
     client: Client,

@@ -19,32 +19,21 @@ use super::{Connection, Request, Undelivered, v1};
 use crate::proto::v1::quota_service_client::QuotaServiceClient;
 use crate::proto::v1::reserve_response::Outcome;
 
-/// The longest a call goes on with all its tries, unless the client is told otherwise.
+/// How long a call goes on where nobody says otherwise: over a restart of the sidecar, and not much longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks one sidecar. Clones share everything, the journal included.
-///
-/// ```no_run
-/// use genquota::client::{Client, Connector, Decision, Journal, Request, Work, v1};
-///
-/// # async fn generate() -> Result<u32, std::io::Error> { Ok(3) }
-/// # async fn run() -> Result<(), genquota::client::Error> {
-/// let connection = Connector::new("unix:/run/genquota/genquota.sock".parse().expect("an address")).connect_lazy()?;
-/// let client = Client::journalled(connection, Journal::open("/var/lib/gateway/quota")?);
-///
-/// let ask = Request::new("acme", "image.generate").target("fal", "flux-schnell").work(Work::outputs(4));
-/// match client.reserve(ask).await? {
-///     Decision::Held(guard) => match generate().await {
-///         Ok(made) => drop(guard.commit(Work::outputs(made)).await?),
-///         Err(_) => drop(guard.release(v1::Outcome::Failed).await?),
-///     },
-///     Decision::Denied(denial) => println!("{}", denial.message),
-/// }
-/// # Ok(())
-/// # }
-/// ```
+/// Asks one sidecar. Clones share everything, the journal included. `docs/rust-client.md` shows it at work.
 #[derive(Debug, Clone)]
 pub struct Client(Arc<Shared>);
+
+/// What can be chosen about a client.
+#[derive(Debug)]
+pub struct Options {
+    /// Where settlements are kept that cannot be sent. None, the default: nowhere, and each is an error.
+    pub journal: Option<Journal>,
+    /// The longest a call goes on with all its tries, 5 seconds by default. A gateway that would rather refuse than wait names less.
+    pub patience: Duration,
+}
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -65,20 +54,27 @@ pub(super) struct Shared {
     _replay: Option<AbortOnDropHandle<()>>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self { journal: None, patience: PATIENCE }
+    }
+}
+
 impl Client {
     /// A client that keeps nothing on disk: a settlement that cannot be sent is an error, and its hold comes back at the deadline. Must be
     /// called within a Tokio runtime, where its tasks will run.
     pub fn new(connection: Connection) -> Self {
-        Self::assemble(Settler { quota: QuotaServiceClient::new(connection), journal: None, patience: PATIENCE })
+        Self::with(connection, Options::default())
     }
 
     /// A client with a journal for settlements that cannot be sent. What an earlier process left there is replayed at once.
     pub fn journalled(connection: Connection, journal: Journal) -> Self {
-        Self::assemble(Settler { quota: QuotaServiceClient::new(connection), journal: Some(journal), patience: PATIENCE })
+        Self::with(connection, Options { journal: Some(journal), ..Options::default() })
     }
 
-    fn assemble(settler: Settler) -> Self {
-        let (settler, runtime) = (Arc::new(settler), Handle::current());
+    pub fn with(connection: Connection, Options { journal, patience }: Options) -> Self {
+        let settler = Arc::new(Settler { quota: QuotaServiceClient::new(connection), journal, patience });
+        let runtime = Handle::current();
         let replay = settler.journal.is_some().then(|| AbortOnDropHandle::new(runtime.spawn(settler.clone().replay())));
         Self(Arc::new(Shared { settler, runtime, tasks: TaskTracker::new(), _replay: replay }))
     }

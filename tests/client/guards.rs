@@ -152,6 +152,17 @@ async fn a_hold_is_kept_alive_for_as_long_as_its_guard_lives() {
 }
 
 #[tokio::test]
+async fn a_generation_that_hangs_does_not_keep_its_hold_for_ever() {
+    let sidecar = Sidecar::start();
+    let client = sidecar.client();
+    let ask = ask(1).ttl(Duration::from_secs(1)).keep_alive(Duration::from_secs(1));
+    let _hanging = held(&client, ask.reservation_id("hanging")).await;
+    let expired = until_state(&client, "hanging", State::Expired).await;
+    let [made, ended] = [expired.create_time.unwrap(), expired.expire_time.unwrap()];
+    assert!(ended.seconds - made.seconds <= 3, "it was extended for one second, by one second");
+}
+
+#[tokio::test]
 async fn a_guard_without_it_is_not_kept_alive_and_its_commit_is_late() {
     let sidecar = Sidecar::start();
     let client = sidecar.client();

@@ -1,9 +1,10 @@
 //! The sidecar dies, the gateway dies, the disk is full: what was settled is booked once, and what cannot be is told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use genquota::client::v1::{Outcome, State};
-use genquota::client::{Booking, Client, Decision, Delivered, Ending, Error, Guard, Journal, Work};
+use genquota::client::{Again, Booking, Client, Decision, Delivered, Ending, Error, Guard, Journal, Options, Work};
 
 use crate::sidecar::{ALLOWANCE, Sidecar, ask, balance, look, until_state};
 use crate::until;
@@ -108,6 +109,15 @@ async fn a_journal_is_one_clients_at_a_time() {
     assert!(error.to_string().contains("in use by another process"), "{error}");
 }
 
+#[tokio::test]
+async fn a_gateway_that_does_not_want_to_wait_is_refused_at_once() {
+    let mut sidecar = Sidecar::start();
+    let client = Client::with(sidecar.connection(), Options { patience: Duration::ZERO, ..Options::default() });
+    sidecar.kill();
+    let refusal = client.reserve(ask(1)).await.unwrap_err().refusal().unwrap().clone();
+    assert_eq!(refusal.again(), Again::Soon, "{refusal:?}");
+}
+
 /// Writes a commit of four into a journal while the sidecar is dead, then has the reservation released by somebody else.
 async fn overtaken(sidecar: &mut Sidecar) {
     let client = sidecar.journalled("journal");
@@ -151,7 +161,7 @@ async fn what_is_refused_for_good_is_told_and_kept_until_somebody_takes_it_out()
 async fn a_release_that_comes_after_the_deadline_is_nothing_to_tell() {
     let mut sidecar = Sidecar::start();
     let client = sidecar.journalled("journal");
-    let request = ask(1).ttl(std::time::Duration::from_secs(1)).reservation_id("expired");
+    let request = ask(1).ttl(Duration::from_secs(1)).reservation_id("expired");
     let Decision::Held(guard) = client.reserve(request).await.unwrap() else { panic!("denied") };
     sidecar.kill();
     drop(guard);
