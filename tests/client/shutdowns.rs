@@ -170,7 +170,7 @@ async fn what_is_settled_while_the_store_is_away_is_on_the_disk_when_the_sidecar
     let settled = futures_util::future::join_all(commits).await;
     assert!(sidecar.stopped().await.success());
     let queued = settled.iter().filter(|settled| settled.as_ref().is_ok_and(|settled| settled.booking == Booking::Queued)).count();
-    println!("{queued} of {} were answered while it was stopping", settled.len());
+    assert!(queued > 0, "none was accepted before the signal: {settled:?}");
     let kept = journal(&sidecar);
     assert_eq!(kept.len(), queued + 1, "{kept:?}");
 
