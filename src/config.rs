@@ -16,12 +16,13 @@ mod problem;
 mod remote;
 mod setting;
 
-pub(crate) use address::socket_path;
-pub use address::{AddressError, HostPort, HttpAddress, ListenAddress, StoreAddress, masked};
+pub use address::{AddressError, HttpAddress, ListenAddress, StoreAddress};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{ConfigError, Origin, Problem};
 pub use remote::{Login, RedisSettings, Secret};
 pub use setting::{SETTINGS, Setting, setting};
+
+pub use crate::address::{HostPort, masked};
 
 /// Everything the process is told, checked. Built by [`load`] only, so every bound below holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +177,7 @@ pub struct Loaded {
 pub const VARIABLE_PREFIX: &str = "GENQUOTA_";
 
 /// Variables of the prefix that are no settings: the file itself, and what the client commands and the build read.
-const OTHER_VARIABLES: [&str; 3] = ["GENQUOTA_CONFIG", "GENQUOTA_SERVER", "GENQUOTA_BUILD_REVISION"];
+const OTHER_VARIABLES: [&str; 4] = ["GENQUOTA_CONFIG", "GENQUOTA_SERVER", "GENQUOTA_TOKEN", "GENQUOTA_BUILD_REVISION"];
 
 impl Config {
     /// The defaults, with the embedded store in `data_dir`.
