@@ -180,8 +180,12 @@ impl App {
             servers.spawn(async move { Ok(router.serve_with_incoming_shutdown(incoming, stopped).await?) });
         }
         let probes_stop = CancellationToken::new();
-        let probes =
-            self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), self.telemetry.clone(), probes_stop.clone())));
+        let probes = self.http.map(|listener| {
+            let store = self.config.store.to_string();
+            let operations = http::Operations::new(self.service.clone(), self.health.clone(), self.telemetry.clone(), &store);
+            let routes = http::router(self.health.clone(), self.telemetry.clone(), operations);
+            tokio::spawn(http::serve(listener, routes, probes_stop.clone()))
+        });
         let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.service.clone(), self.health.clone()));
         let replayer = tokio::spawn(self.service.clone().replay(Pace::default()));
         let reloader = tokio::spawn(self.reloader.run());

@@ -1,7 +1,8 @@
-//! The admin port: is the process alive, may it be sent work, and what does it count?
+//! The admin port: is the process alive, may it be sent work, what does it count, and what does a person on call see?
 //!
-//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. It serves nobody's data and decides nothing: what
-//! a store's silence means is the outage policy's to say, and is handed in as a [`StoreHealth`]; what is counted is `telemetry`'s.
+//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. It decides nothing: what a store's silence means is
+//! the outage policy's to say, and is handed in as a [`StoreHealth`]; what is counted is `telemetry`'s; what the operations page tells of
+//! customers is read from `service`.
 
 use std::io;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry::Telemetry;
 
 mod health;
+mod operations;
 
 pub use health::{CatalogHealth, Health, HealthState, Phase, Reason, StoreHealth};
+pub use operations::Operations;
 
 /// A probe wants the truth of this instant.
 const NEVER_STORED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
@@ -34,15 +37,20 @@ struct Body {
 }
 
 /// The routes of the admin port.
-pub fn router(health: Health, telemetry: Arc<Telemetry>) -> Router {
+pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations) -> Router {
+    probes(health, telemetry).merge(operations::router(operations))
+}
+
+/// What programs ask for: the probes, and metrics.
+fn probes(health: Health, telemetry: Arc<Telemetry>) -> Router {
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(metrics)
 }
 
-/// Serves the admin port until `stop` is cancelled and what is in flight has been answered. Cancel it last: while the rest drains,
-/// `/readyz` must still say so.
-pub async fn serve(listener: TcpListener, health: Health, telemetry: Arc<Telemetry>, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router(health, telemetry)).with_graceful_shutdown(stop.cancelled_owned()).await
+/// Serves the routes of the admin port until `stop` is cancelled and what is in flight has been answered. Cancel it last: while the rest
+/// drains, `/readyz` must still say so.
+pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// 200 as long as the process answers at all; never asks the store, so that a store outage restarts nobody.
@@ -72,7 +80,7 @@ mod tests {
 
     async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
         let request = Request::get(path).body(HttpBody::empty()).unwrap();
-        let response = router(health.clone(), Telemetry::local()).oneshot(request).await.unwrap();
+        let response = probes(health.clone(), Telemetry::local()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -134,16 +142,16 @@ mod tests {
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         let health = Health::starting();
-        assert_eq!(ask(&health, "/").await.0, 404);
+        assert_eq!(ask(&health, "/elsewhere").await.0, 404);
         let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
-        assert_eq!(router(health, Telemetry::local()).oneshot(request).await.unwrap().status(), 405);
+        assert_eq!(probes(health, Telemetry::local()).oneshot(request).await.unwrap().status(), 405);
     }
 
     #[tokio::test]
     async fn serving_ends_when_told_to() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, Health::starting(), Telemetry::local(), stop.clone()));
+        let serving = tokio::spawn(serve(listener, probes(Health::starting(), Telemetry::local()), stop.clone()));
         stop.cancel();
         serving.await.unwrap().unwrap();
     }

@@ -6,7 +6,8 @@ use rust_decimal::{Decimal, MathematicalOps, RoundingStrategy};
 
 use super::amount::Micros;
 use super::filter::CostFilters;
-use super::summary::{CostSum, Dimension, Tally};
+use super::reservation::Outcome;
+use super::summary::{CostSum, Dimension, Tally, outcome_name};
 
 /// What splits sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,8 @@ pub struct Figures {
     pub tally: Tally,
     /// Attempts that ran elsewhere than planned.
     pub failovers: u64,
+    /// Attempts whose hold was given back by time alone.
+    pub expired: u64,
 }
 
 impl GroupBy {
@@ -104,9 +107,34 @@ impl Report {
         add_up(counted, key, |figures: &mut Figures, sum| {
             figures.tally = figures.tally.checked_add(sum.tally)?;
             figures.failovers += if sum.key.is_failover() { sum.tally.attempts } else { 0 };
+            let is_expired = sum.key.get(Dimension::Outcome) == Some(outcome_name(Outcome::Expired));
+            figures.expired += if is_expired { sum.tally.attempts } else { 0 };
             Some(())
         })
     }
+}
+
+impl Figures {
+    /// The sum, or `None` where it is too large for a number.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            tally: self.tally.checked_add(other.tally)?,
+            failovers: self.failovers.checked_add(other.failovers)?,
+            expired: self.expired.checked_add(other.expired)?,
+        })
+    }
+}
+
+/// The rows of a report over its whole span: what the steps split is one row again, at the first hour of the first. `None`: some total is
+/// too large for a number.
+pub fn over_all_steps(rows: &BTreeMap<RowKey, Figures>) -> Option<BTreeMap<RowKey, Figures>> {
+    let start = rows.keys().map(|key| key.hour).min().unwrap_or_default();
+    let mut whole = BTreeMap::<RowKey, Figures>::new();
+    for (key, figures) in rows {
+        let sum = whole.entry(RowKey { hour: start, ..key.clone() }).or_default();
+        *sum = sum.checked_add(*figures)?;
+    }
+    Some(whole)
 }
 
 /// Adds sums up by what `key` makes of each. `None`: `add` could not, because some total is too large for a number.
