@@ -101,6 +101,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["store/redis"]),
     ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
+    ("askama", &["http"]),
     ("clap", &["cli", "demo"]),
     ("indicatif", &["cli", "demo"]),
     ("comfy_table", &["cli", "demo"]),

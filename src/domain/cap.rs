@@ -126,14 +126,14 @@ impl Cap {
 }
 
 impl CapStanding {
-    /// The caps of `caps` that may apply under a plan, for a user or for whoever names none.
+    /// The caps of `caps` that may apply under a plan, as they stand for a user.
     pub fn of<'c>(caps: impl Iterator<Item = &'c Cap>, view: &View<'_>, user: Option<&UserId>) -> Result<Vec<Self>, OutOfCalendar> {
         let plan = view.plan.as_ref().map(|active| &active.plan.id);
         let period = view.plan.as_ref().map(|active| active.period);
         let stand = |cap: &'c Cap| {
             let window = cap.window(period, view.now, &view.zone)?;
             let value = |dimension: &Dimension| match dimension {
-                Dimension::User => Some(user.map_or("", UserId::as_str)),
+                Dimension::User => user.map(UserId::as_str),
                 Dimension::Provider | Dimension::Model | Dimension::Tier | Dimension::Action | Dimension::Label(_) => None,
             };
             let values: Option<Vec<&str>> = cap.by.iter().map(value).collect();

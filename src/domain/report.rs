@@ -222,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn over_all_steps_each_target_is_one_row_with_everything_of_it() {
+        let row = |hour: i64, model: &str, attempts: u64, failovers: u64| {
+            let key = RowKey { hour, provider: None, model: Some(model.into()), tier: None, currency: None, group: Vec::new() };
+            (key, Figures { tally: Tally { attempts, ..Tally::default() }, failovers, expired: attempts })
+        };
+        let whole = over_all_steps(&[row(5, "a", 2, 1), row(7, "a", 3, 0), row(6, "b", 4, 4)].into()).unwrap();
+        assert_eq!(whole, [row(5, "a", 5, 1), row(5, "b", 4, 4)].into());
+        assert_eq!(over_all_steps(&[row(5, "a", u64::MAX, 0), row(6, "a", 1, 0)].into()), None);
+    }
+
+    #[test]
     fn the_cost_of_many_actions_is_exact() {
         let cost = Expectation::cost(Micros::new(40_000).unwrap(), Decimal::from(3), 1_000_000).unwrap();
         assert_eq!(cost.to_string(), "120000");

@@ -96,7 +96,8 @@ impl Operations {
     }
 
     fn frame(&self, section: Section, refresh: Refresh) -> Frame {
-        Frame { section, refresh, time: Moment::of(self.service.now()), sidecar: Sidecar::of(self) }
+        let sidecar = Sidecar::of(self, &self.telemetry.metrics().read());
+        Frame { section, refresh, time: Moment::of(self.service.now()), sidecar }
     }
 
     /// Asks the service, and says what went wrong in words for the page.

@@ -59,7 +59,8 @@ impl Service {
         Ok(SubjectBalance { balances, plan, period })
     }
 
-    /// The caps that may apply to what `user` asks for: those of every plan first, then those of the subject's.
+    /// The caps that may apply to what `user` asks for: those of every plan first, then those of the subject's. Without a user it is not
+    /// known how a cap by user stands.
     pub async fn subject_caps(&self, subject: &SubjectId, user: Option<&UserId>) -> Result<Vec<SubjectCap>, ServiceError> {
         let catalog = self.catalogs.current();
         let document = self.store.document(subject).await?;

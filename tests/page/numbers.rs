@@ -6,7 +6,7 @@ use genquota::proto::v1;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::browser::{Cell, look};
+use crate::browser::{Cell, Seen, look};
 use crate::gateway::{Ask, Gateway};
 use crate::lab::wait_for;
 use crate::sidecar::Sidecar;
@@ -133,7 +133,11 @@ async fn what_a_subject_has_left_is_what_get_balance_says() {
     }
     assert!(seen.main.contains("hollywood Hollywood"), "{}", seen.main);
     assert!(seen.main.contains("2 × extra_reel") && seen.main.contains("to plan independent"), "{}", seen.main);
-    // What runs is held under the cap that counts it.
+    // What runs is held under the cap that counts it; what is counted by user is known of a user alone.
+    let crew = |seen: &Seen| seen.table("caps").iter().find(|row| row[0].text.starts_with("crew_member")).unwrap().len();
+    let of_user = look(&sidecar.http, &[json!({"path": "/operations/subjects?subject=aurora&user=ben"})]).remove(0);
+    assert!(of_user.gauges.iter().any(|gauge| gauge.name.starts_with("crew_member: ") && gauge.value < gauge.max), "{:?}", of_user.gauges);
+    assert_eq!((crew(&seen), crew(&of_user)), (4, 5));
     let running = seen.table("caps").iter().find(|row| row[0].text.starts_with("running")).unwrap();
     assert_eq!((exact(&running[2]), exact(&running[3])), (decimal("1"), decimal("12")));
 }

@@ -7,24 +7,26 @@ use crate::numbers::worked;
 
 const OVERVIEW: &str = "/operations?refresh=off";
 const SUBJECT: &str = "/operations/subjects?subject=aurora";
-const PAGES: [&str; 6] = [
-    OVERVIEW,
-    "/operations?span=month&refresh=off",
-    "/operations/subjects",
-    SUBJECT,
-    "/operations/subjects?subject=nobody",
-    "/operations?span=century",
-];
+const PAGES: [&str; 5] = [OVERVIEW, "/operations/subjects", SUBJECT, "/operations/subjects?subject=nobody", "/operations?span=century"];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_page_breaks_a_rule_of_accessibility_in_light_or_dark() {
+/// Every page in one scheme of colours.
+async fn assert_accessible(scheme: &str) {
     let (sidecar, _) = worked().await;
-    let visit = |path: &&str, scheme: &str| json!({"path": path, "scheme": scheme, "axe": true});
-    let visits: Vec<Value> = ["light", "dark"].iter().flat_map(|scheme| PAGES.iter().map(move |path| visit(path, scheme))).collect();
+    let visits: Vec<Value> = PAGES.iter().map(|path| json!({"path": path, "scheme": scheme, "axe": true})).collect();
     for (seen, visit) in look(&sidecar.http, &visits).iter().zip(&visits) {
         assert!(seen.violations.is_empty(), "{visit}: {:#?}", seen.violations);
         assert!(seen.title.ends_with(" · genquota") && !seen.heading.is_empty(), "{visit}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_page_breaks_a_rule_of_accessibility_in_light() {
+    assert_accessible("light").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_page_breaks_a_rule_of_accessibility_in_dark() {
+    assert_accessible("dark").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,7 +77,7 @@ async fn nothing_is_asked_of_anybody_else_and_the_browser_has_nothing_to_complai
             gateway.round(number).await;
         }
     });
-    let visits: Vec<Value> = PAGES[..4].iter().map(|path| json!({"path": path})).collect();
+    let visits: Vec<Value> = PAGES[..3].iter().map(|path| json!({"path": path})).collect();
     let origin = format!("http://{}/", sidecar.http);
     for seen in tokio::task::block_in_place(|| look(&sidecar.http, &visits)) {
         assert_eq!((seen.status, seen.told.as_slice(), seen.scripts), (200, [].as_slice(), 0), "{}", seen.address);
@@ -88,7 +90,7 @@ async fn nothing_is_asked_of_anybody_else_and_the_browser_has_nothing_to_complai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_of_320_pixels_is_wide_enough() {
     let (sidecar, _) = worked().await;
-    let visits: Vec<Value> = PAGES.iter().map(|path| json!({"path": path, "width": 320, "axe": true})).collect();
+    let visits: Vec<Value> = PAGES.iter().map(|path| json!({"path": path, "width": 320, "axe": *path == SUBJECT})).collect();
     for (seen, visit) in look(&sidecar.http, &visits).iter().zip(&visits) {
         assert_eq!(seen.overflow, 0, "{visit}");
         assert!(seen.violations.is_empty(), "{visit}: {:#?}", seen.violations);

@@ -18,7 +18,6 @@ const SOURCES_MAX: usize = 100;
 pub(super) struct MeterShown {
     /// By its title where it has one.
     pub name: String,
-    pub id: String,
     pub unlimited: bool,
     pub near_limit: bool,
     pub available: Number,
@@ -81,7 +80,6 @@ impl MeterShown {
         }));
         Self {
             name: title.unwrap_or_else(|| balance.meter.to_string()),
-            id: balance.meter.to_string(),
             unlimited: balance.unlimited,
             near_limit: balance.near_limit,
             available: balance.available.into(),

@@ -65,7 +65,7 @@ impl Overview {
         Self {
             time: Moment::of(service.now()),
             span,
-            sidecar: Sidecar::of(operations),
+            sidecar: Sidecar::of(operations, &reading),
             costs: costs.into(),
             failovers: failovers.into(),
             denials: denials(&reading),

@@ -75,7 +75,8 @@ impl From<ServiceError> for Problem {
             ServiceError::SubjectNotFound(subject) => Self::unknown_subject(subject.as_str()),
             error => {
                 tracing::error!(%error, "a part of the operations page cannot be told");
-                Self::of(StatusCode::INTERNAL_SERVER_ERROR, message, "the log of this sidecar says more")
+                let message = "this sidecar has a fault, and cannot tell this part".to_owned();
+                Self::of(StatusCode::INTERNAL_SERVER_ERROR, message, "the log of this sidecar says what it is; report it")
             }
         }
     }

@@ -60,8 +60,7 @@ pub(super) struct Holds {
 }
 
 impl Sidecar {
-    pub(super) fn of(operations: &Operations) -> Self {
-        let reading = operations.telemetry.metrics().read();
+    pub(super) fn of(operations: &Operations, reading: &Reading) -> Self {
         let health = operations.health.state();
         let number = |metric| reading.total(metric);
         Self {
@@ -76,7 +75,7 @@ impl Sidecar {
                 state: store(health.store),
                 well: health.store == StoreHealth::Answering,
                 waiting: number(&names::STORE_QUEUE),
-                errors: counts(&reading, &names::STORE_ERRORS, "error").into_iter().filter(|count| count.number > 0.0).collect(),
+                errors: counts(reading, &names::STORE_ERRORS, "error").into_iter().filter(|count| count.number > 0.0).collect(),
             },
             journal: number(&names::JOURNAL_QUEUED).zip(number(&names::JOURNAL_DEAD)).map(|(queued, dead)| JournalShown { queued, dead }),
             catalog: CatalogShown {
@@ -131,9 +130,9 @@ fn store(store: StoreHealth) -> &'static str {
 
 fn catalog(catalog: CatalogHealth) -> &'static str {
     match catalog {
-        CatalogHealth::InForce => "what its file says",
-        CatalogHealth::Rejected => "its file is wrong, and this one stays in force",
-        CatalogHealth::Unreadable => "its file cannot be read, and this one stays in force",
-        CatalogHealth::NotKept => "its file says something newer, which waits for the store",
+        CatalogHealth::InForce => "in force",
+        CatalogHealth::Rejected => "in force; its file is wrong and not taken",
+        CatalogHealth::Unreadable => "in force; its file cannot be read",
+        CatalogHealth::NotKept => "in force; what its file says now waits for the store",
     }
 }
