@@ -17,7 +17,7 @@ pub async fn recent(feed: &dyn Feed, filter: &CostFilters, limit: usize) -> Resu
     let each = CHANGES_LOOKED_AT_MAX.div_ceil(streams.max(1));
     let found = try_join_all((0..streams).map(|stream| of_stream(feed, stream, each, filter))).await?;
     let mut events: Vec<CostEvent> = found.into_iter().flatten().collect();
-    events.sort_by(|left, right| (right.time, right.sequence).cmp(&(left.time, left.sequence)));
+    events.sort_by_key(|event| std::cmp::Reverse((event.time, event.sequence)));
     events.truncate(limit);
     Ok(events)
 }

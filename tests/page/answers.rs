@@ -16,6 +16,7 @@ async fn every_answer_forbids_scripts_frames_other_origins_and_storing() {
         ("/operations/subjects", 200),
         ("/operations/subjects?subject=nobody", 404),
         ("/operations/subjects?subject=a%20b", 400),
+        ("/operations/subjects?subject=a&subject=b", 400),
         ("/operations/style.css", 200),
         ("/operations/icon.svg", 200),
     ] {

@@ -129,7 +129,7 @@ impl Gateway {
             self.retry(&id("shot"), &shot, 1, v1::Outcome::Failed, Some("runway/gen4")).await;
             self.commit(&id("shot"), &shot).await;
         }
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let scene = Ask::video("lantern", "dora", "runway/gen4-turbo");
             if self.reserve(&id("scene"), &scene).await {
                 self.retry(&id("scene"), &scene, 1, v1::Outcome::Failed, Some("fal/wan-2.2")).await;
@@ -143,7 +143,7 @@ impl Gateway {
         }
         // What the plan has not, and more than there is.
         assert!(!self.reserve(&id("premium"), &Ask::images("mia", "", "openai/gpt-image-1", 1)).await);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             assert!(!self.reserve(&id("many"), &Ask::images("lantern", "dora", "fal/flux-schnell", 5000)).await);
         }
     }

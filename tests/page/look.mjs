@@ -57,7 +57,7 @@ async function press(page, keys) {
         if (stops.at(-1).id === key.until || stops.at(-1).text === key.until) break;
       }
     } else if (key.go !== undefined) {
-      await Promise.all([page.waitForNavigation(), page.keyboard.press(key.go)]);
+      await Promise.all([page.waitForEvent("load"), page.keyboard.press(key.go)]);
     } else {
       await page.keyboard.press(key.press);
       stops.push(await page.evaluate(focused));

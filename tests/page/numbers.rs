@@ -96,7 +96,7 @@ async fn failovers_denials_and_holds_are_those_that_happened() {
         let label = format!("reason=\"{}\"", row[0].text);
         assert_eq!(row[1].text.parse::<i64>().unwrap(), metric("genquota_denials_total", &label), "{label}");
     }
-    assert_eq!(metric("genquota_denials_total", "reason=\"feature_not_in_plan\""), ROUNDS as i64);
+    assert_eq!(metric("genquota_denials_total", "reason=\"feature_not_in_plan\""), i64::try_from(ROUNDS).unwrap());
     let holds: Vec<i64> = seen.table("holds").iter().map(|row| row[1].text.parse().unwrap()).collect();
     let told = ["held", "settled", "expired", "late"].map(|what| metric(&format!("genquota_reservations_{what}_total"), ""));
     assert_eq!(holds, told);

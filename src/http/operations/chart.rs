@@ -74,6 +74,7 @@ impl Chart {
     /// Of the rows in one currency; `None` where nothing was spent.
     pub(super) fn of(rows: &BTreeMap<RowKey, Figures>, hours: &Range<i64>, step: i64, currency: &str) -> Option<Self> {
         let rows = || rows.iter().filter(|(key, figures)| text(key.currency.as_ref()) == currency && figures.tally.cost > 0);
+        rows().next()?;
         let tier = |key: &RowKey| key.tier.as_ref().map_or_else(|| NO_TIER.to_owned(), ToString::to_string);
         let series = series(rows().map(|(key, figures)| (tier(key), figures.tally.cost)));
         let place = |name: &str| series.iter().position(|(known, _)| known == name).unwrap_or(series.len() - 1);
@@ -180,13 +181,13 @@ mod tests {
 
     #[test]
     fn the_bars_of_a_step_stand_on_each_other_and_end_at_its_cost() {
-        let rows = [row(10, Some("basic"), 1_000_000), row(10, Some("premium"), 3_000_000), row(12, Some("basic"), 2_000_000)];
+        let rows = [row(10, Some("basic"), 1_000_000), row(10, Some("premium"), 3_000_000), row(12, Some("basic"), 1_500_000)];
         let chart = chart(&rows, 10..14, 2).unwrap();
         assert_eq!(chart.series.iter().map(|series| series.tier.as_str()).collect::<Vec<_>>(), ["premium", "basic"]);
         let bars: Vec<_> = chart.steps.iter().flat_map(|step| &step.bars).map(|bar| (bar.series, bar.x, bar.y, bar.height)).collect();
-        assert_eq!(bars, [(0, 2, 400, 600), (1, 2, 200, 200), (1, 22, 600, 400)]);
+        assert_eq!(bars, [(0, 2, 400, 600), (1, 2, 200, 200), (1, 22, 700, 300)]);
         assert_eq!((chart.top.shown.as_str(), chart.middle.shown.as_str(), chart.dearest, chart.width), ("5.00", "2.50", 0, 40));
-        assert_eq!(chart.steps.iter().map(|step| step.cost.shown.as_str()).collect::<Vec<_>>(), ["4.00", "2.00"]);
+        assert_eq!(chart.steps.iter().map(|step| step.cost.shown.as_str()).collect::<Vec<_>>(), ["4.00", "1.50"]);
     }
 
     #[test]

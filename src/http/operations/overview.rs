@@ -14,7 +14,7 @@ use crate::domain::summary::outcome_name;
 use crate::service::CHANGES_LOOKED_AT_MAX;
 
 /// Failovers that are told one by one.
-const FAILOVERS_MAX: usize = 20;
+const FAILOVERS_MAX: usize = 12;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {

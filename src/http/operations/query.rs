@@ -10,7 +10,8 @@ use crate::domain::ledger::HistoryPlace;
 /// Between the instant and the id of a place in a history: no id can have it.
 const BETWEEN: char = '~';
 
-/// The parameters of all addresses, as they came. Empty ones are as good as absent: a form sends every field.
+/// The parameters of all addresses, as they came. Empty ones are as good as absent: a form sends every field. One that is there twice is
+/// refused, so that whoever guards the page and the page itself can never read two different ones.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Parameters {
     span: Option<String>,

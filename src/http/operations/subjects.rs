@@ -6,7 +6,6 @@ use super::problem::Problem;
 use super::query::Parameters;
 use super::shown::Moment;
 use super::{Frame, Operations, Section};
-use crate::domain::ids::SubjectId;
 use crate::service::Subject;
 
 /// Subjects of one page.
@@ -49,7 +48,7 @@ impl Operations {
         Ok(Listing {
             next: last(&subjects).filter(|_| more),
             subjects: subjects.iter().map(Listed::of).collect(),
-            is_later: after.is_some_and(|after: SubjectId| !after.as_str().is_empty()),
+            is_later: after.is_some(),
         })
     }
 }
