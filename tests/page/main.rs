@@ -10,6 +10,7 @@ mod lab;
 mod numbers;
 mod outage;
 mod people;
+mod plans;
 mod played;
 #[expect(dead_code, reason = "each crate uses its own part of it")]
 #[path = "../served/mod.rs"]
