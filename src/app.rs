@@ -28,7 +28,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{CatalogSource, Config, HttpAddress, ListenAddress, StoreAddress};
 use crate::domain::catalog::Catalog;
 use crate::grpc::{GuardLayer, Handlers, Load};
-use crate::http::{self, CatalogHealth, FilesHealth, Health, MetricsFor, PageGuard, Phase};
+use crate::http::{self, CatalogHealth, FilesHealth, Health, MetricsFor, Operations, PageGuard, Phase};
 use crate::service::{Catalogs, OutageRules, Pace, Rules, Service};
 use crate::shutdown;
 use crate::store::embedded::{EmbeddedStore, Options};
@@ -226,8 +226,10 @@ impl App {
         let mut probes: JoinSet<()> = JoinSet::new();
         if let Some(listener) = self.http {
             let page = PageGuard::new(if self.config.http.is_loopback() { Gate::open() } else { gate }, self.telemetry.clone());
-            let metrics_for = if self.config.metrics_public { MetricsFor::Anybody } else { MetricsFor::Observers(page) };
-            let routes = http::router(self.health.clone(), self.telemetry.clone(), &metrics_for);
+            let metrics_for = if self.config.metrics_public { MetricsFor::Anybody } else { MetricsFor::Observers };
+            let store = self.config.store.to_string();
+            let operations = Operations::new(self.service.clone(), self.health.clone(), self.telemetry.clone(), &store);
+            let routes = http::router(self.health.clone(), self.telemetry.clone(), operations, &page, metrics_for);
             let door = Door { speaks: Speaks::Http, ..door.clone() };
             let incoming = listener.connections(Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX)), door, probes_stop.clone());
             let head_max = self.config.limits.opening;

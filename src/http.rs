@@ -1,7 +1,8 @@
-//! The admin port: is the process alive, may it be sent work, and what does it count?
+//! The admin port: is the process alive, may it be sent work, what does it count, and what does a person on call see?
 //!
 //! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. Probes are answered to anybody; what shows more stands
-//! behind the [`PageGuard`]. It decides nothing: what a store's silence means is the outage policy's to say, and is handed in as a [`StoreHealth`]; what is counted is `telemetry`'s.
+//! behind the [`PageGuard`]. It decides nothing: what a store's silence means is the outage policy's to say, and is handed in as a
+//! [`StoreHealth`]; what is counted is `telemetry`'s; what the operations page tells of customers is read from `service`.
 
 use std::sync::Arc;
 
@@ -15,10 +16,12 @@ use crate::telemetry::Telemetry;
 
 mod guard;
 mod health;
+mod operations;
 mod server;
 
 pub use guard::PageGuard;
 pub use health::{CatalogHealth, FilesHealth, Health, HealthState, Phase, Reason, StoreHealth};
+pub use operations::Operations;
 pub use server::serve;
 
 /// A probe wants the truth of this instant.
@@ -35,21 +38,26 @@ struct Body {
 }
 
 /// Who may see the metrics.
-#[derive(Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsFor {
     Anybody,
     /// Who may see what concerns all subjects.
-    Observers(PageGuard),
+    Observers,
 }
 
 /// The routes of the admin port.
-pub fn router(health: Health, telemetry: Arc<Telemetry>, metrics_for: &MetricsFor) -> Router {
-    let shown = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
-    let shown = match metrics_for {
-        MetricsFor::Anybody => shown,
-        MetricsFor::Observers(guard) => guard.protect_whole(shown),
+pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations, guard: &PageGuard, metrics_for: MetricsFor) -> Router {
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
+    let metrics = match metrics_for {
+        MetricsFor::Anybody => metrics,
+        MetricsFor::Observers => guard.protect_whole(metrics),
     };
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(shown)
+    probes(health).merge(metrics).merge(operations::router(operations, guard))
+}
+
+/// What is answered to anybody.
+fn probes(health: Health) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
 }
 
 /// 200 as long as the process answers at all; never asks the store, so that a store outage restarts nobody.
@@ -82,7 +90,7 @@ mod tests {
 
     async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
         let request = Request::get(path).body(HttpBody::empty()).unwrap();
-        let response = router(health.clone(), Telemetry::local(), &MetricsFor::Anybody).oneshot(request).await.unwrap();
+        let response = probes(health.clone()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -144,17 +152,17 @@ mod tests {
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         let health = Health::starting();
-        assert_eq!(ask(&health, "/").await.0, 404);
+        assert_eq!(ask(&health, "/elsewhere").await.0, 404);
         let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
-        assert_eq!(router(health, Telemetry::local(), &MetricsFor::Anybody).oneshot(request).await.unwrap().status(), 405);
+        assert_eq!(probes(health).oneshot(request).await.unwrap().status(), 405);
     }
 
     #[tokio::test]
     async fn serving_ends_when_told_to() {
         let (_client, connection) = tokio::io::duplex(64);
         let stop = CancellationToken::new();
-        let routes = router(Health::starting(), Telemetry::local(), &MetricsFor::Anybody);
-        let serving = tokio::spawn(serve(tokio_stream::iter([connection]), routes, Duration::from_secs(60), stop.clone()));
+        let serving =
+            tokio::spawn(serve(tokio_stream::iter([connection]), probes(Health::starting()), Duration::from_secs(60), stop.clone()));
         stop.cancel();
         serving.await.unwrap();
     }

@@ -119,6 +119,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http"]),
     ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
+    ("askama", &["http"]),
     ("clap", &["cli", "demo"]),
     ("indicatif", &["cli", "demo"]),
     ("comfy_table", &["cli", "demo"]),

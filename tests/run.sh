@@ -15,12 +15,13 @@ readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick | servers | tables]
+Usage: tests/run.sh [quick | servers | tables | browser]
 
   (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, Python client
   quick       the Rust tests alone
   servers     nothing but the set-up of the servers that the Rust tests start
   tables      nothing but the public price table that the Rust tests read
+  browser     nothing but the browser that looks at the operations page
 
 cargo-nextest runs the Rust tests where it is installed, `cargo test` where it is not.
 CARGO_TARGET_DIR says where to build; `target` if it is not set.
@@ -60,7 +61,8 @@ is_redis_7() {
     ((${major:-0} >= 7))
 }
 
-# unpack DIR PACKAGE PROGRAM...: a package of the system, unpacked instead of installed, with the libraries that the system lacks.
+# unpack DIR PACKAGE PROGRAM...: a package of the system, unpacked instead of installed, with the libraries that the system lacks. A program
+# that is not in its `bin` is named by its path below `usr`.
 unpack() {
     local dir=$servers/$1 package=$2
     shift 2
@@ -77,8 +79,9 @@ unpack() {
     rm -rf "$dir/lists" "$dir/cache"
     libraries=$(find "$dir/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
     for program in "$@"; do
-        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/bin/$program" >"$dir/$program"
-        chmod +x "$dir/$program"
+        [[ $program == */* ]] || program=bin/$program
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/$program" >"$dir/${program##*/}"
+        chmod +x "$dir/${program##*/}"
     done
 }
 
@@ -169,9 +172,37 @@ PYTHON
     touch "$dir/complete-$versions"
 }
 
+# The browser that looks at the operations page, what drives it, and the rules of accessibility. The browser is never installed, not even by
+# root: its package brings half a desktop. A font comes with its libraries; where both are unpacked, the browser is told where that lies.
+browser() {
+    local manifest=tests/page/package-lock.json versions dir=$tools/browser fonts
+    fonts=$servers/chromium/root/usr/share/fonts
+    need "install Node 20 or later with npm" node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
+    need "install Node 20 or later with npm" npm --version
+    if ! type -P chromium >/dev/null && ! "$servers/chromium/chromium" --version >/dev/null 2>&1; then
+        need "install Chromium, so that chromium is in PATH" apt-get --version
+        unpack chromium chromium lib/chromium/chromium
+        if [[ -d $fonts ]]; then
+            printf '<fontconfig><dir>%s</dir><dir>/usr/share/fonts</dir><cachedir>%s</cachedir></fontconfig>\n' \
+                "$(realpath "$fonts")" "$(realpath "$servers/chromium")/font-cache" >"$servers/chromium/fonts.conf"
+            sed -i "s|^LD_LIBRARY_PATH|FONTCONFIG_FILE=$(realpath "$servers/chromium")/fonts.conf &|" "$servers/chromium/chromium"
+        fi
+        need "the system's packages have no Chromium that runs; install it, so that chromium is in PATH" "$servers/chromium/chromium" --version
+    fi
+    versions=$(cksum <"$manifest" | cut -d ' ' -f 1)
+    if [[ ! -e $dir/complete-$versions ]]; then
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        cp tests/page/package.json "$manifest" "$dir"
+        step "Driver of the browser" npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts --loglevel error
+        touch "$dir/complete-$versions"
+    fi
+}
+
 rust_tests() {
     test_servers
     price_table
+    browser
     if cargo nextest --version >/dev/null 2>&1; then
         step "Rust tests" cargo nextest run --locked --no-fail-fast
         step "Rust examples in the documentation" cargo test --locked --doc --quiet
@@ -236,6 +267,7 @@ case ${1-} in
     quick) rust_tests ;;
     servers) test_servers ;;
     tables) price_table ;;
+    browser) browser ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && exit 64 ;;
 esac

@@ -7,6 +7,7 @@
 mod catalogs;
 mod doors;
 mod ledger;
+mod reading;
 mod store;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use self::catalogs::ReloadResult;
 use self::doors::Doors;
 pub use self::doors::Refusal;
 use self::ledger::Tables;
+pub use self::reading::Reading;
 pub(super) use self::store::error_name;
 use super::names::{self, Metric};
 use crate::domain::catalog::Catalog;
@@ -162,6 +164,11 @@ impl Metrics {
     pub fn watch_seconds(&self, metric: &Metric, look: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         let gauge = self.meter.f64_observable_gauge(metric.name).with_description(metric.about).with_unit(metric.unit);
         let _ = gauge.with_callback(move |told| look().into_iter().for_each(|lasted| told.observe(lasted.as_secs_f64(), &[]))).build();
+    }
+
+    /// Everything as it is now, for whoever shows some of it.
+    pub fn read(&self) -> Reading {
+        Reading::of(self.registry.gather())
     }
 
     /// Everything as Prometheus reads it.

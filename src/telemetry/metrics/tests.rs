@@ -195,3 +195,20 @@ fn durations_errors_and_batches_of_the_store_are_told_by_operation() {
     assert_eq!(values(&metrics, "genquota_store_errors_total", &["operation=\"settle\"", "error=\"closing\""]), [1.0]);
     assert_eq!(values(&metrics, "genquota_store_batch_sum", &[]), [5.0]);
 }
+
+#[test]
+fn what_is_read_for_people_is_what_prometheus_is_shown() {
+    let metrics = metrics();
+    let action = ActionId::new("image.generate").unwrap();
+    for reason in [DenialReason::CapReached, DenialReason::CapReached, DenialReason::QuotaExhausted] {
+        metrics.denied(reason, Some(&action), false);
+    }
+    metrics.watch(&names::JOURNAL_QUEUED, || Some(7));
+    let reading = metrics.read();
+    let denials = reading.by(&names::DENIALS, "reason");
+    assert_eq!((denials.len(), denials["cap_reached"], denials["quota_exhausted"], denials["no_subscription"]), (8, 2.0, 1.0, 0.0));
+    assert_eq!(reading.total(&names::DENIALS), Some(values(&metrics, "genquota_denials_total", &[]).into_iter().sum()));
+    assert_eq!(reading.total(&names::JOURNAL_QUEUED), Some(7.0));
+    // Nothing shows it, which is not the same as zero.
+    assert_eq!(reading.total(&names::JOURNAL_DEAD), None);
+}
