@@ -36,7 +36,7 @@ def environment():
     """The Python environment with LiteLLM in it. Missing, it fails the test."""
     path = os.environ.get("GENQUOTA_TEST_LITELLM")
     if not path or not (Path(path) / "bin/litellm").is_file():
-        raise FileNotFoundError(f"no LiteLLM in `{path}`; hint: `tests/run.sh litellm` installs it and prints what to set")
+        raise FileNotFoundError(f"no LiteLLM in `{path}`; hint: `tests/run.sh gateways` installs it and prints what to set")
     return Path(path).resolve()
 
 
