@@ -24,7 +24,7 @@ from fastapi import HTTPException
 from genquota.v1 import quota_service_pb2 as quota_pb
 from genquota.v1 import types_pb2 as types
 from genquota_ledger import Ledger, LedgerError
-from genquota_mapping import BadRequest, Mapping, VideoIds, label, who
+from genquota_mapping import Mapping, VideoIds, label, who
 from google.protobuf.duration_pb2 import Duration
 from litellm._logging import verbose_proxy_logger as log
 from litellm.integrations.custom_logger import CustomLogger
@@ -36,8 +36,8 @@ MARK = "genquota_reservation"
 DECISION_PATIENCE = 3
 # How long a settlement is tried, in seconds. What fails for longer ends at its deadline.
 SETTLE_PATIENCE = 600
-# How long after the end of a request its events may still come, in seconds: LiteLLM tells them in the background.
-EVENT_PATIENCE = 10
+# How long after the end of a request its events may still come, in seconds: LiteLLM tells them in the background, one by one.
+EVENT_PATIENCE = 60
 
 # How an attempt ended, by the name of LiteLLM's exception. Everything else has failed. After a timeout nobody knows.
 OUTCOMES = {
@@ -48,8 +48,9 @@ OUTCOMES = {
     "CancelledError": types.OUTCOME_CANCELLED,
 }
 BLOCKED_CODES = {"content_policy_violation", "content_filter", "moderation_blocked"}
-# Denials that pass by themselves, or with credits. The others need another plan, seat, price or route.
-PASSING = {types.DENIAL_REASON_CAP_REACHED, types.DENIAL_REASON_QUOTA_EXHAUSTED}
+# The status of a denial: 429 where it passes by itself or with credits, 503 where the operator has to act, and 403 for what the
+# customer has not bought.
+STATUSES = {types.DENIAL_REASON_CAP_REACHED: 429, types.DENIAL_REASON_QUOTA_EXHAUSTED: 429, types.DENIAL_REASON_UNPRICED_TARGET: 503}
 
 
 class Explanation(dict):
@@ -75,7 +76,7 @@ class TargetRefused(litellm.BadRequestError):
 
 @dataclasses.dataclass
 class Generation:
-    """What one request holds. Lives in the process that serves the request, until it is settled."""
+    """What one request holds. Lives in the process that serves the request, until that is over and settled."""
 
     subject: str
     user: str
@@ -102,8 +103,12 @@ class Generation:
     keeper: asyncio.Task | None = None
 
 
-class GenquotaCallback(CustomLogger):
-    """The hooks of LiteLLM. `who` may be another function from a key to (subject, user)."""
+class Genquota_PROXY_Callback(CustomLogger):
+    """The hooks of LiteLLM. `who` may be another function from a key to (subject, user).
+
+    `_PROXY_` in the name is LiteLLM's sign for what belongs to the proxy: other callbacks are told nothing of a request that
+    says `no-log`, and it would be free.
+    """
 
     def __init__(self, who=who):
         super().__init__()
@@ -209,9 +214,11 @@ class GenquotaCallback(CustomLogger):
         subject, user = self._who(key)
         if not subject:
             raise Refusal(403, "this key belongs to no subject: set `genquota_subject` in its metadata, or give it a team", "no_subject")
+        if not data.get("model"):
+            raise Refusal(400, "the request names no `model`", "invalid_request_error")
         try:
             work = self._mapping.asked(kind, data)
-        except BadRequest as error:
+        except ValueError as error:
             raise Refusal(400, str(error), "invalid_request_error") from None
         target, *fallbacks = self._mapping.chain(llm_router, data)
         # Never LiteLLM's call id: images and speech have none yet, and a client may choose it.
@@ -271,17 +278,16 @@ class GenquotaCallback(CustomLogger):
 
     async def _after_request(self, generation):
         """Settles what no success has settled, once the request is over and its events have had time to come."""
-        if generation.failure is None:
+        if generation.running and generation.failure is None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(generation.decided.wait(), EVENT_PATIENCE)
+        self._generations.pop(generation.reservation_id, None)
         if generation.settled:
             return
         if generation.failure is not None:
             await self._release(generation, generation.failure)
-        elif not generation.running:
-            await self._release(generation, types.OUTCOME_CANCELLED)
         else:
-            await self._release(generation, types.OUTCOME_UNKNOWN)
+            await self._release(generation, types.OUTCOME_UNKNOWN if generation.running else types.OUTCOME_CANCELLED)
 
     async def _commit(self, generation, work, billed):
         request = quota_pb.CommitRequest(subject=generation.subject, reservation_id=generation.reservation_id, work=work, billed_work=billed)
@@ -307,11 +313,16 @@ class GenquotaCallback(CustomLogger):
         finally:
             if generation.keeper is not None:
                 generation.keeper.cancel()
-            self._generations.pop(generation.reservation_id, None)
 
     async def _tell_untold(self, generation, patience):
         while generation.untold:
-            await self._ledger.call("Retry", generation.untold[0], patience)
+            try:
+                await self._ledger.call("Retry", generation.untold[0], patience)
+            except LedgerError as error:
+                if error.is_no_answer:
+                    raise
+                # The hold is over. A commit is honoured all the same, and matters more.
+                log.error("genquota: attempt %d of `%s` is missing: %s", generation.untold[0].attempt, generation.reservation_id, error)
             generation.untold.pop(0)
 
     async def _record(self, generation, commit):
@@ -398,8 +409,7 @@ def _denied(denial):
     wait = denial.retry_after.seconds + (denial.retry_after.nanos > 0) if denial.HasField("retry_after") else None
     remedies = [_remedy(remedy) for remedy in denial.remedies if remedy.WhichOneof("remedy")]
     param = {"reason": reason, "remedies": remedies, "retry_after_seconds": wait}
-    status = 429 if denial.reason in PASSING else 403
-    return Refusal(status, denial.message, reason.lower(), param, wait)
+    return Refusal(STATUSES.get(denial.reason, 403), denial.message, reason.lower(), param, wait)
 
 
 def _remedy(remedy):
@@ -412,4 +422,4 @@ def _remedy(remedy):
     return {kind: value}
 
 
-quota = GenquotaCallback()
+quota = Genquota_PROXY_Callback()

@@ -31,10 +31,6 @@ FALLBACKS_MAX = 16
 LABEL_BYTES_MAX = 256
 
 
-class BadRequest(ValueError):
-    """The request holds a value that cannot be counted."""
-
-
 def who(key):
     """The subject who is charged and the user inside it, for a key of LiteLLM; either may be empty.
 
@@ -60,7 +56,7 @@ class Mapping:
         return (kind, self._actions[kind]["action"]) if kind in self._actions else None
 
     def asked(self, kind, data):
-        """The work that a request asks for."""
+        """The work that a request asks for. Raises ValueError where it says no number."""
         said = DEFAULTS.get(kind, {}) | self._actions[kind].get("defaults", {}) | {name: value for name, value in data.items() if value is not None}
         count = _whole(said["n"], "n") if kind == "image" else 1
         return types.Work(items=[types.Item(count=count, measures=self._measures(kind, said), attributes=self._attributes(kind, said))])
@@ -152,10 +148,12 @@ def _input_tokens(said):
 
 def _groups(router, data):
     """The model groups that may serve a request, breadth first, as the router's fallbacks lead from one to the next."""
-    asked = data.get("fallbacks")
+    chains = [data.get("fallbacks")]
+    if router:
+        chains += [router.fallbacks, router.context_window_fallbacks, router.content_policy_fallbacks]
     found, at = [data["model"]], 0
     while at < len(found):
-        for chain in (asked, getattr(router, "fallbacks", None), getattr(router, "context_window_fallbacks", None), getattr(router, "content_policy_fallbacks", None)):
+        for chain in chains:
             for group in _next_groups(chain, found[at]):
                 if group and group not in found:
                     found.append(group)
@@ -178,7 +176,7 @@ def _next_groups(chain, group):
 def _whole(value, name):
     number = Decimal(_plain(value, name))
     if number != int(number):
-        raise BadRequest(f"`{name}` is no whole number: `{value}`")
+        raise ValueError(f"`{name}` is no whole number: `{value}`")
     return int(number)
 
 
@@ -187,7 +185,7 @@ def _plain(value, name):
     try:
         return format(Decimal(str(value)), "f")
     except InvalidOperation:
-        raise BadRequest(f"`{name}` is no number: `{value}`") from None
+        raise ValueError(f"`{name}` is no number: `{value}`") from None
 
 
 class VideoIds:

@@ -27,8 +27,8 @@ async def authenticate(request, api_key):
 """
 # Beside the example's own groups: one that the router balances over two targets, of which it always takes the second.
 MIXED = """model_list:
-  - {model_name: mixed, litellm_params: {model: openai/dall-e-3, api_base: os.environ/IMAGE_API_BASE, api_key: k, max_retries: 0, weight: 0}}
-  - {model_name: mixed, litellm_params: {model: openai/gpt-image-1, api_base: os.environ/IMAGE_API_BASE, api_key: k, max_retries: 0, weight: 1}}
+  - {model_name: mixed, litellm_params: {model: openai/dall-e-3, api_key: k, weight: 0}}
+  - {model_name: mixed, litellm_params: {model: openai/gpt-image-1, api_key: k, weight: 1}}
 """
 
 
@@ -83,13 +83,14 @@ class Proxy:
         subprocess.run([EXAMPLE / "make_client.sh", self.directory], env=os.environ | {"PYTHON": str(python / "python")}, check=True)
         (self.directory / "keys.py").write_text(KEYS)
         config = (EXAMPLE / "config.yaml").read_text().replace("model_list:\n", MIXED)
+        # Each group has a provider of its own, named like it.
+        config = re.sub(r"(model_name: ([\w-]+), litellm_params: {)", rf"\1api_base: {self.providers.address}/\2/v1, ", config)
         config = config.replace("general_settings:\n", "general_settings:\n  custom_auth: keys.authenticate\n")
         for name, value in self.settings.items():
             config, replaced = re.subn(rf"(?m)^(    {name}:) .*$", rf"\1 {value}", config)
             assert replaced == 1, name
         (self.directory / "config.yaml").write_text(config)
-        variables = {f"{kind}_API_BASE": f"{self.providers.address}/{kind.lower()}/v1" for kind in ("IMAGE", "IMAGE_FALLBACK", "CHAT", "VOICE", "VIDEO")}
-        variables |= {
+        variables = {
             "GENQUOTA_SERVER": self.server,
             "OPENAI_API_KEY": "k",
             "LITELLM_MASTER_KEY": "sk-master",
