@@ -123,15 +123,18 @@ class Genquota_PROXY_Callback(CustomLogger):
     async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
         """Reserves, or raises a Refusal."""
         self._set_up()
-        metadata = _metadata(data)
         # What a client writes into its own request names no reservation.
-        metadata.pop(MARK, None)
+        for metadata in _metadata(data):
+            metadata.pop(MARK, None)
         counted = self._mapping.action(call_type)
         if counted is None:
             return data
         generation = await self._reserve(user_api_key_dict, data, *counted)
         self._generations[generation.reservation_id] = generation
-        metadata[MARK] = generation.reservation_id
+        for metadata in _metadata(data):
+            # LiteLLM's own: the other is the client's, and may be sent to the provider.
+            if "user_api_key" in metadata:
+                metadata[MARK] = generation.reservation_id
         if generation.held:
             generation.keeper = self._spawn(self._keep(generation))
         # The only sign of the end that all routes give: this task serves the request.
@@ -354,12 +357,8 @@ class Genquota_PROXY_Callback(CustomLogger):
     # Where things are.
 
     def _generation(self, data):
-        for where in (data, data.get("litellm_params") or {}):
-            for name in ("metadata", "litellm_metadata"):
-                found = self._generations.get((where.get(name) or {}).get(MARK))
-                if found is not None:
-                    return found
-        return None
+        marks = (metadata.get(MARK) for where in (data, data.get("litellm_params") or {}) for metadata in _metadata(where))
+        return next((self._generations[mark] for mark in marks if mark in self._generations), None)
 
     def _spawn(self, work):
         task = asyncio.get_running_loop().create_task(work)
@@ -369,8 +368,8 @@ class Genquota_PROXY_Callback(CustomLogger):
 
 
 def _metadata(data):
-    """The metadata that LiteLLM keeps for itself: the routes differ in its name."""
-    return data["litellm_metadata"] if isinstance(data.get("litellm_metadata"), dict) else data.setdefault("metadata", {})
+    """The metadata of a request: LiteLLM's own, whose name differs by route, and what a client may have sent under the other name."""
+    return [data[name] for name in ("metadata", "litellm_metadata") if isinstance(data.get(name), dict)]
 
 
 def _labels(data):
@@ -389,10 +388,10 @@ def _outcome(error):
 
 def _last_failure(kwargs, generation):
     """How the attempt before ended, where no event told: of a retried chat or video LiteLLM tells the first failure alone."""
-    for name in ("litellm_metadata", "metadata"):
+    for own in _metadata(kwargs):
         # The router keeps one short list for all requests, so an entry of ours may be gone.
-        for entry in reversed((kwargs.get(name) or {}).get("previous_models") or ()):
-            if any((entry.get(inner) or {}).get(MARK) == generation.reservation_id for inner in ("metadata", "litellm_metadata")):
+        for entry in reversed(own.get("previous_models") or ()):
+            if any(metadata.get(MARK) == generation.reservation_id for metadata in _metadata(entry)):
                 return OUTCOMES.get(entry.get("exception_type"), types.OUTCOME_FAILED)
     return types.OUTCOME_FAILED
 

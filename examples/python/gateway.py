@@ -61,15 +61,15 @@ class Denied(Exception):
 class Quota:
     """A connection to a sidecar. One is enough for a process: it may be used by many threads."""
 
-    def __init__(self, server, *, token=None, ca=None, cert=None, key=None):
+    def __init__(self, server, *, token=None, ca=None, cert=None, key=None, library=grpc):
         address = server.removeprefix("http://").removeprefix("https://")
         if server.startswith("https://"):
             files = [Path(path).read_bytes() if path else None for path in (ca, key, cert)]
-            self.channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(*files))
+            self.channel = library.secure_channel(address, grpc.ssl_channel_credentials(*files))
         else:
             # Over a socket grpcio would name its path as the host, which is none and is refused.
             options = [("grpc.default_authority", "localhost")] if address.startswith("unix:") else []
-            self.channel = grpc.insecure_channel(address, options=options)
+            self.channel = library.insecure_channel(address, options=options)
         self._stub = quota_service_pb2_grpc.QuotaServiceStub(self.channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
@@ -84,17 +84,11 @@ class Quota:
             key=variables("GENQUOTA_CLIENT_KEY"),
         )
 
-    def reserve(self, subject, action, targets, work, *, user="", ttl=900, labels=None):
+    def reserve(self, subject, action, targets, work, **more):
         """Holds units for one generation on the first target, enough for the dearest of the others. Raises Denied."""
-        reservation_id = str(uuid.uuid4())
-        request = quota_pb.ReserveRequest(
-            subject=subject, user=user, reservation_id=reservation_id, action=action, target=targets[0], fallbacks=targets[1:],
-            work=work, ttl=Duration(seconds=ttl), labels=labels,
-        )
-        answer = self.call("Reserve", request, DECISION_PATIENCE)
-        if answer.WhichOneof("outcome") == "denial":
-            raise Denied(answer.denial)
-        return Generation(self, subject, reservation_id, targets)
+        request = reservation_of(subject, action, targets, work, **more)
+        require_grant(self.call("Reserve", request, DECISION_PATIENCE))
+        return Generation(self, request)
 
     def call(self, method, request, patience):
         """Makes a call, and makes it again with the same payload while nobody knows what became of it.
@@ -105,7 +99,7 @@ class Quota:
         deadline, tries = time.monotonic() + patience, 0
         while True:
             try:
-                return getattr(self._stub, method)(request, timeout=TRY_TIMEOUT, metadata=self._metadata)
+                return self._once(method, request)
             except grpc.RpcError as error:
                 pause = pause_before_repeat(error, tries)
                 if pause is None or time.monotonic() + pause > deadline:
@@ -113,61 +107,95 @@ class Quota:
             time.sleep(pause)
             tries += 1
 
+    def _once(self, method, request):
+        return getattr(self._stub, method)(request, timeout=TRY_TIMEOUT, metadata=self._metadata)
 
-class Generation:
-    """What is held for one generation. As a context it ends with it: committed inside, or released at the end."""
 
-    def __init__(self, quota, subject, reservation_id, targets):
-        self._quota, self._targets = quota, targets
-        self._ids = {"subject": subject, "reservation_id": reservation_id}
+class Attempts:
+    """What is known of a reservation, and the requests that follow from it. Calls nobody."""
+
+    def __init__(self, quota, reservation):
+        self._quota, self._targets = quota, [reservation.target, *reservation.fallbacks]
+        self._ids = {"subject": reservation.subject, "reservation_id": reservation.reservation_id}
         self._attempt = 1
         # How the open attempt ended, where it was no success.
         self._outcome = None
         # True: a commit was sent. Even if its answer never came, nothing may be released any more.
         self._settled = False
 
-    def attempts(self):
-        """The targets to try, each as an attempt of its own; the next one only after `failed`, and only if the plan allows it."""
-        yield self._targets[0]
-        for target in self._targets[1:]:
-            request = quota_pb.RetryRequest(**self._ids, attempt=self._attempt, outcome=self._outcome, next_target=target)
-            answer = self._quota.call("Retry", request, DECISION_PATIENCE)
-            if answer.WhichOneof("outcome") == "denial":
-                log.info("no failover to %s: %s", named(target), answer.denial.message)
-                continue
-            self._attempt, self._outcome = self._attempt + 1, None
-            yield target
-
     def failed(self, outcome=types.OUTCOME_FAILED):
         """Says how the open attempt ended."""
         self._outcome = outcome
 
+    def _next(self, target):
+        return quota_pb.RetryRequest(**self._ids, attempt=self._attempt, outcome=self._outcome, next_target=target)
+
+    def _is_open(self, target, answer):
+        """True: the answer to `_next` lets the target be called."""
+        if answer.WhichOneof("outcome") == "denial":
+            log.info("no failover to %s: %s", named(target), answer.denial.message)
+            return False
+        self._attempt, self._outcome = self._attempt + 1, None
+        return True
+
+    def _committed(self, work):
+        self._settled = True
+        return quota_pb.CommitRequest(**self._ids, work=work)
+
+    def _handed_over(self, ttl):
+        self._settled = True
+        return quota_pb.ExtendRequest(**self._ids, ttl=Duration(seconds=ttl), outcome_unknown=True)
+
+    def _released(self, error):
+        """The release after `error`, or after nothing at all."""
+        if self._outcome is None:
+            self._outcome = types.OUTCOME_FAILED if isinstance(error, Exception) else types.OUTCOME_CANCELLED
+        return quota_pb.ReleaseRequest(**self._ids, outcome=self._outcome, detail=str(error or "")[:64])
+
+
+class Generation(Attempts):
+    """What is held for one generation. As a context it ends with it: committed inside, or released at the end."""
+
+    def attempts(self):
+        """The targets to try, each as an attempt of its own; the next one only after `failed`, and only if the plan allows it."""
+        yield self._targets[0]
+        for target in self._targets[1:]:
+            if self._is_open(target, self._quota.call("Retry", self._next(target), DECISION_PATIENCE)):
+                yield target
+
     def commit(self, work):
         """Charges what was made. What was held beyond it goes back."""
-        self._settled = True
-        return self._quota.call("Commit", quota_pb.CommitRequest(**self._ids, work=work), SETTLE_PATIENCE).reservation
+        return self._quota.call("Commit", self._committed(work), SETTLE_PATIENCE).reservation
 
     def hand_over(self, ttl):
         """Keeps the hold for another `ttl` seconds and leaves its end to somebody else, such as the webhook of a job: returns its ids."""
-        self._settled = True
-        self._quota.call("Extend", quota_pb.ExtendRequest(**self._ids, ttl=Duration(seconds=ttl), outcome_unknown=True), DECISION_PATIENCE)
+        self._quota.call("Extend", self._handed_over(ttl), DECISION_PATIENCE)
         return self._ids
 
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, _):
+    def __exit__(self, kind, error, traceback):
         if self._settled:
             return
-        if self._outcome is None:
-            interrupted = kind is None or not issubclass(kind, Exception)
-            self._outcome = types.OUTCOME_CANCELLED if interrupted else types.OUTCOME_FAILED
         try:
-            request = quota_pb.ReleaseRequest(**self._ids, outcome=self._outcome, detail=str(error or "")[:64])
-            self._quota.call("Release", request, SETTLE_PATIENCE)
+            self._quota.call("Release", self._released(error), SETTLE_PATIENCE)
         except grpc.RpcError as refused:
             # It ends at its deadline. What went wrong inside is the news, and not this.
             log.error("not released: %s: %s", self._ids, refused.details())
+
+
+def reservation_of(subject, action, targets, work, *, user="", ttl=900, labels=None):
+    """A request for a hold, under an id that is new and stays the same however often the request is sent."""
+    return quota_pb.ReserveRequest(
+        subject=subject, user=user, reservation_id=str(uuid.uuid4()), action=action, target=targets[0], fallbacks=targets[1:],
+        work=work, ttl=Duration(seconds=ttl), labels=labels,
+    )
+
+
+def require_grant(answer):
+    if answer.WhichOneof("outcome") == "denial":
+        raise Denied(answer.denial)
 
 
 def pause_before_repeat(error, tries):

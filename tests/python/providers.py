@@ -9,13 +9,14 @@ import threading
 class Providers:
     """One HTTP server; the first part of a path says which provider is meant: `/image/v1/images/generations`.
 
-    A provider answers well unless `fail` or `hang` tell otherwise. `calls` counts what each was asked; `jobs` are the videos.
+    A provider answers well unless `fail` or `hang` tell otherwise. `calls` counts what each was asked, `last` is what
+    any was asked last, `jobs` are the videos.
     """
 
     def __enter__(self):
         self.calls = collections.Counter()
         self.failures = collections.defaultdict(list)
-        self.jobs = {}
+        self.jobs, self.last = {}, None
         # Set when a provider that hangs has been asked, and to let it go on.
         self.asked, self.go_on = threading.Event(), threading.Event()
         self.hanging = set()
@@ -61,6 +62,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         provider, route = self.path.strip("/").split("/v1/")
         self.providers.calls[provider] += 1
+        self.providers.last = body
         if self.providers.failures[provider]:
             status, code = self.providers.failures[provider].pop()
             self._json(status, {"error": {"message": "as the test told", "type": "user_error" if status == 400 else "server_error", "code": code}})
@@ -76,6 +78,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             job = f"job-{len(self.providers.jobs)}"
             self.providers.jobs[job] = {"status": "queued", "seconds": body.get("seconds", "4")}
             self._json(200, self._video(job))
+        elif route == "responses":
+            self._json(200, RESPONSE)
         elif streamed:
             self._stream(provider, (body.get("stream_options") or {}).get("include_usage"))
         else:
@@ -131,6 +135,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 2000, "total_tokens": 3000}
+
+
+TEXT = {"type": "output_text", "text": "a reply", "annotations": []}
+RESPONSE = {
+    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-5-mini", "parallel_tool_calls": True, "tools": [],
+    "tool_choice": "auto", "output": [{"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [TEXT]}],
+    "usage": {"input_tokens": 1000, "output_tokens": 2000, "total_tokens": 3000},
+}
 
 
 def _chunk(kind, *choices):

@@ -1,5 +1,6 @@
 """`examples/python/gateway.py` against a real sidecar, in good weather and in bad."""
 
+import asyncio
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from genquota.v1 import types_pb2 as types
 
 sys.path.insert(0, str(sidecar.ROOT / "examples/python"))
 import gateway
+import gateway_aio
 
 WAN, GEN4 = "fal/wan-2.2", "runway/gen4-turbo"
 # What the bundled catalog gives to a subject that nobody has subscribed.
@@ -168,21 +170,72 @@ class Doors(unittest.TestCase):
                 self.assertEqual(self.charged(socket), "4")
 
 
+class EventLoop(unittest.TestCase):
+    """The same in an event loop."""
+
+    def play(self, story, front):
+        async def told():
+            quota = gateway_aio.AsyncQuota(f"http://{front.address}")
+            async with quota.channel:
+                await story(quota)
+                request = quota_pb.ListGenerationsRequest(subject="acme")
+                (generation,) = (await quota.call("ListGenerations", request, 10)).generations
+                return [(attempt.target.model, attempt.outcome) for attempt in generation.attempts]
+
+        return asyncio.run(told())
+
+    def test_failover_and_lost_answers_are_one_generation(self):
+        async def story(quota):
+            providers = {WAN: gateway_aio.overloaded, GEN4: gateway_aio.obliging}
+            _, charged = await gateway_aio.make_video(quota, providers, "acme", 4)
+            self.assertEqual(charged.cost_committed, "0.2")
+
+        with sidecar.Sidecar() as server, Front(server.address) as front:
+            for method in ("Reserve", "Retry", "Commit"):
+                front.lose(method, 2)
+            self.assertEqual(self.play(story, front), [("wan-2.2", FAILED), ("gen4-turbo", ACCEPTED)])
+            self.assertEqual(len(set(front.seen["Commit"])), 1)
+
+    def test_a_task_that_is_cancelled_releases_what_it_holds(self):
+        async def story(quota):
+            called = asyncio.Event()
+
+            async def endless(seconds):
+                called.set()
+                await asyncio.Event().wait()
+
+            making = asyncio.create_task(gateway_aio.make_video(quota, {WAN: endless}, "acme", 4))
+            await called.wait()
+            making.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await making
+
+        with sidecar.Sidecar() as server, Front(server.address) as front:
+            self.assertEqual(self.play(story, front), [("wan-2.2", types.OUTCOME_CANCELLED)])
+
+
 class Program(unittest.TestCase):
-    def test_the_program_says_what_happened(self):
+    def says(self, program, *lines):
         with sidecar.Sidecar() as server:
             environment = sidecar.environment(GENQUOTA_SERVER=f"http://{server.address}", PYTHONPATH=sidecar.CLIENT)
-            command = [sys.executable, "-B", sidecar.ROOT / "examples/python/gateway.py"]
+            command = [sys.executable, "-B", sidecar.ROOT / "examples/python" / program]
             run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=sidecar.PATIENCE)
             self.assertEqual((run.returncode, run.stderr), (0, ""))
-            for line in (
-                "made by runway/gen4-turbo: 4 credits, 0.2 USD (0.04 more than planned)",
-                "failed: fal/wan-2.2 is overloaded; nothing was charged",
-                "denied: the plan does not include seconds `60`",
-                "  instead: change to the plan `hollywood`",
-                "left: 296 credits",
-            ):
+            for line in lines:
                 self.assertIn(line, run.stdout)
+
+    def test_the_program_says_what_happened(self):
+        self.says(
+            "gateway.py",
+            "made by runway/gen4-turbo: 4 credits, 0.2 USD (0.04 more than planned)",
+            "failed: fal/wan-2.2 is overloaded; nothing was charged",
+            "denied: the plan does not include seconds `60`",
+            "  instead: change to the plan `hollywood`",
+            "left: 296 credits",
+        )
+
+    def test_the_program_in_an_event_loop_says_what_happened(self):
+        self.says("gateway_aio.py", *(f"visitor-{number}: made by runway/gen4-turbo: 4 credits, 0.2 USD" for number in range(3)))
 
 
 if __name__ == "__main__":

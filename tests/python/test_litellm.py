@@ -185,6 +185,10 @@ class LiteLLM(unittest.TestCase):
         self.images(metadata={"genquota_reservation": "of-somebody-else"})
         self.assertEqual(self.ledger.settled(self.subject).units, "2")
 
+    def test_a_request_cannot_hide_in_other_metadata(self):
+        self.chat(litellm_metadata={"genquota_reservation": "of-somebody-else"})
+        self.assertEqual(self.ledger.settled(self.subject).units, "1")
+
     def test_a_request_that_asks_not_to_be_logged_is_charged(self):
         self.images(**{"no-log": True})
         self.assertEqual(self.ledger.settled(self.subject).units, "2")
@@ -225,6 +229,17 @@ class LiteLLM(unittest.TestCase):
         made = self.ledger.settled(self.subject)
         # 1000 and 2000 tokens at 0.25 and 2 for a million.
         self.assertEqual((made.units, made.cost), ("1", "0.00425"))
+
+    def test_a_response_is_a_chat_too_and_the_provider_sees_nothing_of_the_reservation(self):
+        self.answers(200, "/v1/responses", model="chat", input="hello", metadata={"order": "7"})
+        made = self.ledger.settled(self.subject)
+        self.assertEqual((made.units, made.cost, self.attempts(made)), ("1", "0.00425", [("gpt-5-mini", ACCEPTED)]))
+        self.assertEqual(self.providers.last["metadata"], {"order": "7"})
+
+    def test_messages_in_anthropics_form_are_one_attempt_though_they_become_another_call(self):
+        self.answers(200, "/v1/messages", model="chat", max_tokens=100, messages=[{"role": "user", "content": "hello"}])
+        made = self.ledger.settled(self.subject)
+        self.assertEqual((made.units, made.cost, self.attempts(made)), ("1", "0.00425", [("gpt-5-mini", ACCEPTED)]))
 
     def test_a_streamed_chat_is_settled_at_its_end(self):
         with self.send("/v1/chat/completions", **self.message(stream=True, stream_options={"include_usage": True})) as answer:
