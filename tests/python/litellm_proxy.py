@@ -30,6 +30,11 @@ MIXED = """model_list:
   - {model_name: mixed, litellm_params: {model: openai/dall-e-3, api_key: k, weight: 0}}
   - {model_name: mixed, litellm_params: {model: openai/gpt-image-1, api_key: k, weight: 1}}
 """
+# A cache for the requests that ask for it.
+CACHE = """litellm_settings:
+  cache: true
+  cache_params: {type: local, mode: default_off}
+"""
 
 
 def environment():
@@ -83,6 +88,7 @@ class Proxy:
         subprocess.run([EXAMPLE / "make_client.sh", self.directory], env=os.environ | {"PYTHON": str(python / "python")}, check=True)
         (self.directory / "keys.py").write_text(KEYS)
         config = (EXAMPLE / "config.yaml").read_text().replace("model_list:\n", MIXED)
+        config = config.replace("litellm_settings:\n", CACHE)
         # Each group has a provider of its own, named like it.
         config = re.sub(r"(model_name: ([\w-]+), litellm_params: {)", rf"\1api_base: {self.providers.address}/\2/v1, ", config)
         config = config.replace("general_settings:\n", "general_settings:\n  custom_auth: keys.authenticate\n")

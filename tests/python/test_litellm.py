@@ -241,6 +241,17 @@ class LiteLLM(unittest.TestCase):
         made = self.ledger.settled(self.subject)
         self.assertEqual((made.units, made.cost, self.attempts(made)), ("1", "0.00425", [("gpt-5-mini", ACCEPTED)]))
 
+    def test_an_answer_out_of_the_cache_is_charged_and_costs_nothing(self):
+        for _ in range(2):
+            self.chat(cache={"use-cache": True, "namespace": self.subject})
+        newest, oldest = until(lambda: self.committed(2))
+        self.assertEqual((oldest.units, oldest.cost), ("1", "0.00425"))
+        self.assertEqual((newest.units, newest.cost, self.providers.calls["chat"]), ("1", "0", 1))
+
+    def committed(self, count):
+        found = [generation for generation in self.ledger.generations(self.subject) if generation.state == types.STATE_COMMITTED]
+        return found if len(found) == count else None
+
     def test_a_streamed_chat_is_settled_at_its_end(self):
         with self.send("/v1/chat/completions", **self.message(stream=True, stream_options={"include_usage": True})) as answer:
             self.assertTrue(answer.read().endswith(b"data: [DONE]\n\n"))
@@ -381,6 +392,19 @@ class Trouble(unittest.TestCase):
                         made = ledger.settled("acme")
                         self.assertEqual((made.state, made.units, made.cost), (types.STATE_COMMITTED, "2", "0.08"))
                         self.crash_in_a_request(proxy, providers, ledger)
+
+    def test_failing_open_tells_attempts_later_that_passed_without_an_answer(self):
+        with sidecar.Sidecar(*CATALOG) as server, Front(server.address) as front, Providers() as providers:
+            with Proxy(f"http://{front.address}", providers, fail_open="true") as proxy:
+                providers.fail("image", 1)
+                front.refuse("Retry", 50)
+                self.assertEqual(self.images(proxy, "acme")[0], 200)
+                front.trouble.clear()
+                ledger = Books(server.address)
+                with ledger.channel:
+                    made = ledger.settled("acme")
+                self.assertEqual([attempt.outcome for attempt in made.attempts], [FAILED, ACCEPTED])
+                self.assertEqual((made.units, made.cost), ("2", "0.08"))
 
     def crash_in_a_request(self, proxy, providers, ledger):
         providers.hang("image")
