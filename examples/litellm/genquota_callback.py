@@ -147,6 +147,7 @@ class Genquota_PROXY_Callback(CustomLogger):
         if generation is None or generation.settled:
             return
         if generation.running and call_type != generation.call_type:
+            # A call inside the call, such as a message in Anthropic's form that becomes a chat.
             return
         target = self._mapping.target(kwargs["model"], kwargs.get("custom_llm_provider"))
         if generation.running:
@@ -241,12 +242,12 @@ class Genquota_PROXY_Callback(CustomLogger):
         return generation
 
     def _unanswered(self, error):
-        """Raises a Refusal, unless nobody answered and the settings let requests pass then."""
+        """Raises a Refusal, unless there was no answer and the settings let requests pass then."""
         if error.code == grpc.StatusCode.INVALID_ARGUMENT:
             fields = [{"field": field, "description": description} for field, description in error.fields]
             raise Refusal(400, f"this cannot be counted: {'; '.join(text for _, text in error.fields)}", "invalid_request_error", fields)
         log.error("genquota: no decision: %s", error)
-        if not self._fail_open:
+        if not (self._fail_open and error.is_no_answer):
             wait = max(1, round(error.retry_after or 0))
             raise Refusal(503, "quota cannot be checked at the moment", "quota_unavailable", retry_after=wait)
 
