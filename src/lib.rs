@@ -3,6 +3,7 @@
 //! The way in and out of a call, downwards: [`grpc`] converts, [`service`] looks and judges with [`domain`], [`store`] decides in one atomic
 //! step. [`app`] wires them, [`cli`] starts them or talks to them. `docs/architecture.md` has the whole picture.
 
+pub mod access;
 pub mod app;
 pub mod catalog;
 pub mod cli;

@@ -14,6 +14,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &[]),
     ("shutdown", &[]),
+    // What ids look like is the domain's; until when somebody may call, the clock's.
+    ("access", &["domain", "yaml", "clock"]),
     // Its file is YAML too; how a store is addressed and reached is said in that store's types.
     ("config", &["yaml", "store"]),
     ("proto", &[]),
@@ -26,8 +28,8 @@ const EDGES: &[(&str, &[&str])] = &[
     // A ledger's export is one kind of its files.
     ("traffic", &["domain", "store", "proto"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
-    ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
-    ("http", &["service", "domain", "telemetry"]),
+    ("grpc", &["service", "domain", "events", "telemetry", "proto", "access"]),
+    ("http", &["service", "domain", "telemetry", "access"]),
     // It shares how an address is written with `config`.
     ("client", &["config", "proto"]),
     ("app", ALL_BELOW),
@@ -35,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "access",
             "app",
             "demo",
             "client",
@@ -58,6 +61,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Everything but those who start it.
 const ALL_BELOW: &[&str] = &[
+    "access",
     "yaml",
     "domain",
     "clock",
@@ -98,7 +102,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("opentelemetry_prometheus", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("hyper_rustls", &["telemetry/export"]),
-    ("tokio_rustls", &["store/redis"]),
+    ("tokio_rustls", &["store/redis", "app/tls.rs", "app/listener"]),
+    ("x509_parser", &["app/tls.rs"]),
+    ("jsonwebtoken", &["access"]),
+    ("getrandom", &["access"]),
+    ("subtle", &["access"]),
+    ("rustix", &["app/open_files.rs"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
     ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
     ("clap", &["cli", "demo"]),

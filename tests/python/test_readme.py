@@ -1,6 +1,6 @@
-"""The README and the guide for integrators do what they say.
+"""The README and the guides that show commands do what they say.
 
-In `console` blocks every line `$ genquota ...`, `$ python ...` and `$ node ...` is run in order, all of one file against one fresh
+In `console` blocks every line `$ genquota ...`, `$ echo ...`, `$ python ...` and `$ node ...` is run in order, all of one file against one fresh
 server, and must exit with 0; a comment such as `# exits 3` at its end says otherwise. Other lines are output and are not compared,
 and other commands are not run. A line that ends in a backslash goes on in the next. `$ genquota serve ...` is not started: its
 flags are checked by `genquota config`. The commands see a copy of what a checkout has for its users, and an empty home.
@@ -22,9 +22,9 @@ from test_node import modules
 
 README = sidecar.ROOT / "README.md"
 # A guide that needs more than a server has a test of its own.
-DOCUMENTS = (README, sidecar.ROOT / "docs/integrate.md")
+DOCUMENTS = (README, sidecar.ROOT / "docs/integrate.md", sidecar.ROOT / "docs/security.md")
 QUICKSTART = sidecar.ROOT / "examples/python/quickstart.py"
-COMMAND = re.compile(r"\$ (?:[A-Z]+=\S+ )*(?:genquota|python|node)\b")
+COMMAND = re.compile(r"\$ (?:[A-Z]+=\S+ )*(?:genquota|echo|python|node)\b")
 EXITS = re.compile(r"\s+#.*\bexits (\d+)\b.*$")
 
 
