@@ -11,10 +11,10 @@ from unittest import mock
 import sidecar  # first: it makes the client
 
 import grpc
-from certificates import Certificates
 from front import Front
 from genquota.v1 import quota_service_pb2 as quota_pb
 from genquota.v1 import types_pb2 as types
+from secured import Secured
 
 sys.path.insert(0, str(sidecar.ROOT / "examples/python"))
 import gateway
@@ -151,17 +151,16 @@ class Doors(unittest.TestCase):
             return gateway.make_video(quota, {WAN: gateway.obliging}, "acme", 4)[1].units_committed
 
     def test_tls_with_a_certificate_of_the_client_and_a_token(self):
-        with tempfile.TemporaryDirectory() as directory, sidecar.Sidecar() as server:
-            certificates = Certificates(directory)
-            with Front(server.address, credentials=certificates.server(asks_for_client=True), token="secret") as front:
-                options = {"ca": certificates.ca, "cert": certificates.cert, "key": certificates.key, "token": "secret"}
-                self.assertEqual(self.charged(f"https://{front.address}", **options), "4")
-                with self.assertRaises(grpc.RpcError) as caught:
-                    self.charged(f"https://{front.address}", **options | {"token": "wrong"})
-                self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
-                with mock.patch.object(gateway, "DECISION_PATIENCE", 1), self.assertRaises(grpc.RpcError) as caught:
-                    self.charged(f"https://{front.address}", ca=certificates.ca, token="secret")
-                self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        with tempfile.TemporaryDirectory() as directory, Secured(directory) as server:
+            address, trust = f"https://{server.address}", {"ca": server.ca, "token": server.token.read_text().strip()}
+            ours = {"cert": server.cert, "key": server.key}
+            self.assertEqual(self.charged(address, **trust, **ours), "4")
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.charged(address, **ours, **trust | {"token": "wrong"})
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
+            with mock.patch.object(gateway, "DECISION_PATIENCE", 1), self.assertRaises(grpc.RpcError) as caught:
+                self.charged(address, **trust)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
 
     def test_a_unix_socket(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -18,10 +18,10 @@ from genquota.v1 import cost_service_pb2 as costs
 from genquota.v1 import cost_service_pb2_grpc, quota_service_pb2_grpc
 from genquota.v1 import quota_service_pb2 as quota
 from genquota.v1 import types_pb2 as types
-from certificates import Certificates
 from front import Front
 from litellm_proxy import EXAMPLE, Proxy
 from providers import Providers
+from secured import Secured
 
 sys.path.insert(0, str(EXAMPLE))
 from genquota_ledger import Ledger, LedgerError
@@ -346,20 +346,20 @@ class Connection(unittest.TestCase):
 
         return asyncio.run(once())
 
-    def test_mtls_with_a_token_out_of_a_file_and_repeats_of_what_was_lost(self):
-        with tempfile.TemporaryDirectory() as directory, sidecar.Sidecar(*CATALOG) as server:
-            certificates, token = Certificates(directory), Path(directory) / "token"
-            token.write_text("secret\n")
-            options = {"token_file": token, "tls_ca": certificates.ca, "tls_cert": certificates.cert, "tls_key": certificates.key}
-            with Front(server.address, credentials=certificates.server(asks_for_client=True), token="secret") as front:
-                front.lose("Reserve", 2)
-                answer = self.reserve(f"https://{front.address}", **options)
-                self.assertEqual((answer.reservation.units_reserved, answer.replayed), ("1", True))
-                self.assertEqual((len(front.seen["Reserve"]), len(set(front.seen["Reserve"]))), (3, 1))
-                token.write_text("another")
-                with self.assertRaises(LedgerError) as caught:
-                    self.reserve(f"https://{front.address}", **options)
-                self.assertEqual((caught.exception.reason, caught.exception.is_no_answer), ("UNAUTHENTICATED", False))
+    def test_mtls_with_a_token_out_of_a_file_that_may_change(self):
+        with tempfile.TemporaryDirectory() as directory, Secured(directory, *CATALOG) as server:
+            options = {"token_file": server.token, "tls_ca": server.ca, "tls_cert": server.cert, "tls_key": server.key}
+            self.assertEqual(self.reserve(f"https://{server.address}", **options).reservation.units_reserved, "1")
+            server.token.write_text("another")
+            with self.assertRaises(LedgerError) as caught:
+                self.reserve(f"https://{server.address}", **options)
+            self.assertEqual((caught.exception.reason, caught.exception.is_no_answer), ("UNAUTHENTICATED", False))
+
+    def test_lost_answers_are_asked_for_again_under_the_same_id(self):
+        with sidecar.Sidecar(*CATALOG) as server, Front(server.address) as front:
+            front.lose("Reserve", 2)
+            self.assertTrue(self.reserve(f"http://{front.address}").replayed)
+            self.assertEqual((len(front.seen["Reserve"]), len(set(front.seen["Reserve"]))), (3, 1))
 
     def test_errors_carry_their_reason_and_fields(self):
         with sidecar.Sidecar(*CATALOG) as server, self.assertRaises(LedgerError) as caught:
