@@ -15,13 +15,14 @@ readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick | servers | tables | browser]
+Usage: tests/run.sh [quick | servers | tables | browser | gateways]
 
-  (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, Python client
+  (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, clients and gateways
   quick       the Rust tests alone
   servers     nothing but the set-up of the servers that the Rust tests start
   tables      nothing but the public price table that the Rust tests read
   browser     nothing but the browser that looks at the operations page
+  gateways    nothing but the set-up of Python, LiteLLM and Node for the tests of clients and gateways
 
 cargo-nextest runs the Rust tests where it is installed, `cargo test` where it is not.
 CARGO_TARGET_DIR says where to build; `target` if it is not set.
@@ -224,6 +225,47 @@ python_client() {
     fi
 }
 
+# The real LiteLLM proxy: half a gigabyte of wheels, each compared with its hash. Set up once for each set of versions.
+litellm_proxy() {
+    local requirements=tests/python/litellm-requirements.txt versions
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    litellm=$tools/litellm-proxy-$versions
+    if [[ ! -e $litellm/complete ]]; then
+        rm -rf "$litellm"
+        step "LiteLLM: environment" python3 -m venv "$litellm"
+        step "LiteLLM: packages" "$litellm/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --require-hashes --only-binary=:all: --requirement "$requirements"
+        touch "$litellm/complete"
+    fi
+}
+
+# The packages of the example in Node, as its lockfile pins them.
+node_packages() {
+    local versions dir
+    versions=$(cksum <examples/node/package-lock.json | cut -d ' ' -f 1)
+    dir=$tools/node-$versions
+    node_modules=$dir/node_modules
+    if [[ ! -e $dir/complete ]]; then
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        cp examples/node/package.json examples/node/package-lock.json "$dir"
+        step "Node packages" npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts --loglevel error
+        touch "$dir/complete"
+    fi
+}
+
+# Everything that tests/python needs beside the binary; `clients` is the command that runs it.
+gateways() {
+    need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+    need "install Node with npm" npm --version
+    mkdir -p "$tools"
+    python_client
+    litellm_proxy
+    node_packages
+    clients=(env "GENQUOTA_BINARY=$build_dir/debug/genquota" "GENQUOTA_TEST_LITELLM=$litellm" "GENQUOTA_TEST_NODE_MODULES=$node_modules"
+        "$venv/bin/python" -B -m unittest discover --start-directory tests/python)
+}
+
 buf_binary() {
     local dir=$tools/buf-$buf_version
     buf=$(realpath -m "$dir/node_modules/.bin/buf")
@@ -256,10 +298,9 @@ everything() {
         cargo doc --locked --no-deps --document-private-items --quiet
     rust_tests
 
-    python_client
-    # The binary that the Rust tests have just run.
-    step "Python client" env "GENQUOTA_BINARY=$build_dir/debug/genquota" \
-        "$venv/bin/python" -B -m unittest discover --start-directory tests/python
+    gateways
+    # With the binary that the Rust tests have just run.
+    step "Clients and gateways" "${clients[@]}"
 }
 
 case ${1-} in
@@ -268,6 +309,7 @@ case ${1-} in
     servers) test_servers ;;
     tables) price_table ;;
     browser) browser ;;
+    gateways) gateways && printf '\nTo run their tests with the binary that is built:\n  %s\n' "${clients[*]}" ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && exit 64 ;;
 esac
