@@ -1,7 +1,8 @@
 //! genquota: a quota-enforcement sidecar for generative media.
 //!
 //! The way in and out of a call, downwards: [`grpc`] converts, [`service`] looks and judges with [`domain`], [`store`] decides in one atomic
-//! step. [`app`] wires them, [`cli`] starts them or talks to them. `docs/architecture.md` has the whole picture.
+//! step. [`app`] wires them, [`cli`] starts them or talks to them; [`client`] is what a gateway builds, alone if it likes.
+//! `docs/architecture.md` has the whole picture.
 
 #[cfg(feature = "server")]
 pub mod access;

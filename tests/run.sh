@@ -293,6 +293,8 @@ everything() {
     step "Contract: formatting" "$buf" format --diff --exit-code proto
 
     step "Lints" cargo clippy --locked --all-targets -- --deny warnings
+    # As a gateway builds it: nothing of the server may creep in.
+    step "The client alone" cargo check --locked --lib --no-default-features --features client
     # Written for who reads the code, so that links to private items lead somewhere.
     step "Documentation of the code" env "RUSTDOCFLAGS=-Dwarnings -Arustdoc::private_intra_doc_links" \
         cargo doc --locked --no-deps --document-private-items --quiet

@@ -128,7 +128,7 @@ impl Request {
         self
     }
 
-    /// An id of the caller's, unique within the subject: the same id again is the same hold.
+    /// An id of the caller's, unique within the subject: the same id again is the same hold, so it is one caller's at a time.
     pub fn reservation_id(mut self, id: impl Into<String>) -> Self {
         self.message.reservation_id = id.into();
         self

@@ -43,7 +43,7 @@ const EXTENSION_PAUSE_MIN: Duration = Duration::from_millis(100);
 #[must_use = "what is held is released when the guard is dropped"]
 pub struct Guard {
     shared: Arc<Shared>,
-    reservation: v1::Reservation,
+    reservation: Box<v1::Reservation>,
     /// Nobody has settled it.
     open: bool,
     /// A retry was sent, and its answer never heard: which attempt is open must be asked.
@@ -70,7 +70,7 @@ impl Guard {
             let state = reservation.state();
             return Err(Error::NotHeld { reservation_id: reservation.reservation_id, state });
         }
-        let mut guard = Self { shared, reservation, open: true, unsure: false, keeper: None };
+        let mut guard = Self { shared, reservation: Box::new(reservation), open: true, unsure: false, keeper: None };
         guard.keeper = keep_alive.map(|longest| guard.keep_alive(longest));
         Ok(guard)
     }
@@ -96,7 +96,7 @@ impl Guard {
     pub async fn retry(&mut self, retry: Retry) -> Result<Retried, Error> {
         let (subject, id) = self.ids();
         if self.unsure {
-            self.reservation = self.shared.look_up(subject.clone(), id.clone()).await?;
+            *self.reservation = self.shared.look_up(subject.clone(), id.clone()).await?;
         }
         let attempt = self.reservation.attempts.last().map(|attempt| attempt.number).ok_or(Error::Malformed { call: "Reserve" })?;
         self.unsure = true;
@@ -104,7 +104,7 @@ impl Guard {
         self.unsure = false;
         match answer.outcome.ok_or(Error::Malformed { call: "Retry" })? {
             Outcome::Reservation(reservation) => {
-                self.reservation = reservation;
+                *self.reservation = reservation;
                 Ok(Retried::Held)
             }
             Outcome::Denial(denial) => Ok(Retried::Denied(denial)),
@@ -113,7 +113,7 @@ impl Guard {
 
     /// Holds until so long from now, if that is later than it is.
     pub async fn extend(&mut self, ttl: Duration) -> Result<(), Error> {
-        self.reservation = self.shared.extend(self.extension(ttl)).await?;
+        *self.reservation = self.shared.extend(self.extension(ttl)).await?;
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Guard {
     /// Lets go of the hold without ending it. It stays until its deadline, for whoever [resumes](super::Client::resume) it by its ids.
     pub fn leave(mut self) -> v1::Reservation {
         self.open = false;
-        std::mem::take(&mut self.reservation)
+        std::mem::take(&mut *self.reservation)
     }
 
     fn end(&mut self, ending: Ending) -> Settling {

@@ -156,6 +156,21 @@ async fn what_is_refused_for_good_is_told_and_kept_until_somebody_takes_it_out()
     assert!(journal.dead_letters().is_empty() && !journal.discard(letters[0].number).await.unwrap());
 }
 
+#[tokio::test]
+async fn a_fault_in_whoever_hears_of_dead_letters_stops_nothing() {
+    let mut sidecar = Sidecar::start();
+    overtaken(&mut sidecar).await;
+    let journal = until("the journal", async || Journal::open(sidecar.path("journal")).ok()).await;
+    let journal = journal.on_dead_letter(|letter| panic!("a fault, on hearing of {}", letter.number));
+    let client = Client::journalled(sidecar.connection(), journal);
+    until("a dead letter", async || (client.journal().unwrap().dead_letters().len() == 1).then_some(())).await;
+    let guard = held(&client, "after", 1).await;
+    sidecar.kill();
+    guard.commit(Delivered::as_reserved()).await.unwrap();
+    sidecar.restart();
+    until_state(&client, "after", State::Committed).await;
+}
+
 /// Its units have gone back by themselves, and that was all that the release was for.
 #[tokio::test]
 async fn a_release_that_comes_after_the_deadline_is_nothing_to_tell() {
