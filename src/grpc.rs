@@ -15,6 +15,7 @@ use crate::telemetry::{Telemetry, context};
 
 pub mod codec;
 mod costs;
+pub mod envoy;
 mod quota;
 mod read;
 mod status;

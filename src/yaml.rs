@@ -14,7 +14,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 pub use near::nearest;
-pub use placed::{Entries, Entry, OneOrMany, Placed};
+pub use placed::{Entries, Entry, OneOrMany, Placed, TextOr};
 pub use tree::{At, Places};
 
 /// Longest text that is read. A hundred times a large catalog; reading it takes a fraction of a second.

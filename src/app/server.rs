@@ -1,4 +1,4 @@
-//! The gRPC server of one listener: our services, health and reflection, and the bounds of a connection.
+//! The gRPC server of one listener: our services, those that Envoy calls, health and reflection, and the bounds of a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::config::Config;
-use crate::grpc::{Bounds, Handlers};
+use crate::grpc::{Bounds, Handlers, envoy};
 use crate::http::Health;
 use crate::proto;
 use crate::telemetry::{CallLayer, Telemetry};
@@ -29,7 +29,9 @@ pub(super) fn router(
     telemetry: &Arc<Telemetry>,
     config: &Config,
 ) -> Router<Stack<CallLayer, Identity>> {
-    let (quota, costs, subjects) = handlers.services(Bounds { message_bytes: config.limits.message_bytes });
+    let bounds = Bounds { message_bytes: config.limits.message_bytes };
+    let (quota, costs, subjects) = handlers.services(bounds);
+    let (rate_limit, processor) = handlers.envoy_services(bounds);
     let (reporter, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(mirror(reporter, health.clone()));
     let (v1, v1alpha) = reflection();
@@ -43,16 +45,18 @@ pub(super) fn router(
         .add_service(quota)
         .add_service(costs)
         .add_service(subjects)
+        .add_service(rate_limit)
+        .add_service(processor)
         .add_service(health_service)
         .add_service(v1)
         .add_service(v1alpha)
 }
 
-/// Every method of the contract, as `genquota.v1.QuotaService/Reserve`.
+/// Every method of the contract, as `genquota.v1.QuotaService/Reserve`, and those of Envoy.
 fn methods() -> Vec<String> {
     let pool = prost_reflect::DescriptorPool::decode(proto::DESCRIPTORS).expect("the descriptors are compiled in and valid");
     let named = |method: prost_reflect::MethodDescriptor| format!("{}/{}", method.parent_service().full_name(), method.name());
-    pool.services().flat_map(|service| service.methods().map(named).collect::<Vec<_>>()).collect()
+    pool.services().flat_map(|service| service.methods().map(named).collect::<Vec<_>>()).chain(envoy::methods()).collect()
 }
 
 /// Tells gRPC health what the probes of HTTP say.

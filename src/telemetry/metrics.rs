@@ -5,6 +5,7 @@
 //! `other`, and none ever says who.
 
 mod catalogs;
+mod envoy;
 mod ledger;
 mod store;
 
@@ -21,6 +22,8 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::catalogs::Catalogs;
 pub use self::catalogs::ReloadResult;
+use self::envoy::Envoy;
+pub use self::envoy::{EnvoyFilter, EnvoyResult};
 use self::ledger::Tables;
 pub(super) use self::store::error_name;
 use super::names::{self, Metric};
@@ -43,6 +46,7 @@ pub struct Metrics {
     registry: Registry,
     tables: Arc<Tables>,
     catalogs: Catalogs,
+    envoy: Envoy,
     calls: Histogram<f64>,
     store_duration: Histogram<f64>,
     store_errors: Counter<u64>,
@@ -77,6 +81,7 @@ impl Metrics {
         let tables = Arc::new(Tables::default());
         ledger::register(&meter, &tables);
         let catalogs = Catalogs::register(&meter);
+        let envoy = Envoy::register(&meter);
         store::build_info(&meter);
         let store_errors = meter.u64_counter(names::STORE_ERRORS.name);
         let store_errors = store_errors.with_description(names::STORE_ERRORS.about).with_unit(names::STORE_ERRORS.unit).build();
@@ -96,6 +101,7 @@ impl Metrics {
             registry,
             tables,
             catalogs,
+            envoy,
         }
     }
 
@@ -108,6 +114,11 @@ impl Metrics {
     /// Counts a reload of the catalog.
     pub fn reloaded(&self, result: ReloadResult) {
         self.catalogs.reloaded(result);
+    }
+
+    /// Counts what came of something that Envoy asked.
+    pub fn asked_by_envoy(&self, filter: EnvoyFilter, result: EnvoyResult) {
+        self.envoy.asked(filter, result);
     }
 
     /// Counts a change of the ledger that this process brought about, once it is durable.
