@@ -155,7 +155,9 @@ impl Envoy {
 
     /// The index of the route of a request, with the named segments of its path.
     pub fn route<'p>(&self, method: &str, path: &'p str, headers: &[(&str, &str)]) -> Option<(usize, Vec<(Box<str>, &'p str)>)> {
-        let has = |route: &Route| (route.methods.is_empty() || route.methods.iter().any(|known| **known == *method)) && fit(&route.headers, headers);
+        let has = |route: &Route| {
+            (route.methods.is_empty() || route.methods.iter().any(|known| **known == *method)) && fit(&route.headers, headers)
+        };
         let fits = |(index, route): (usize, &Route)| route.path.captures(path).filter(|_| has(route)).map(|captured| (index, captured));
         self.routes.iter().enumerate().find_map(fits)
     }

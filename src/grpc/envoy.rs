@@ -22,10 +22,7 @@ mod settling;
 
 /// The methods, as `genquota.v1.QuotaService/Reserve` is one.
 pub fn methods() -> [String; 2] {
-    [
-        format!("{}/ShouldRateLimit", rate_limit_service_server::SERVICE_NAME),
-        format!("{}/Process", external_processor_server::SERVICE_NAME),
-    ]
+    [format!("{}/ShouldRateLimit", rate_limit_service_server::SERVICE_NAME), format!("{}/Process", external_processor_server::SERVICE_NAME)]
 }
 
 impl Handlers {

@@ -28,13 +28,15 @@ impl Kind {
     }
 }
 
-/// A program that reads what genquota tells.
+/// A program that reads what genquota tells, or asks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// A collector of OpenTelemetry.
     Rotel,
     Prometheus,
     Promtool,
+    /// A proxy that asks before it passes a request on.
+    Envoy,
 }
 
 impl Tool {
@@ -45,6 +47,7 @@ impl Tool {
             Self::Rotel => find("GENQUOTA_TEST_ROTEL", "rotel/rotel-agent", None),
             Self::Prometheus => find("GENQUOTA_TEST_PROMETHEUS", "prometheus/prometheus", Some("prometheus")),
             Self::Promtool => find("GENQUOTA_TEST_PROMTOOL", "prometheus/promtool", Some("promtool")),
+            Self::Envoy => find("GENQUOTA_TEST_ENVOY", "envoy/envoy", Some("envoy")),
         }
     }
 }

@@ -140,13 +140,7 @@ impl Checker<'_> {
     }
 
     fn settling(&mut self, raw: Option<&Placed<RawSettling>>, sight: &Sight<'_>) -> Settling {
-        let none = Settling {
-            target: None,
-            work: Default::default(),
-            cost: None,
-            outcomes: Vec::new(),
-            unanswered: Outcome::Cancelled,
-        };
+        let none = Settling { target: None, work: Default::default(), cost: None, outcomes: Vec::new(), unanswered: Outcome::Cancelled };
         let Some(Placed { value: raw, at }) = raw else { return none };
         let target = self.target(*at, raw.provider.as_ref(), raw.model.as_ref(), sight);
         let work = self.work_mapping(raw.count.as_ref(), &raw.measures, &raw.attributes, sight);

@@ -132,7 +132,8 @@ impl<S: Said> Parts<'_, S> {
 
     /// One item, whose count is one or the hits where nothing else is said.
     fn item(&mut self, work: &WorkMapping) -> v1::Item {
-        let hits = |parts: &Self| parts.said.said(&Origin::Hits).ok().flatten().filter(|_| !measures_hits(work)).map(|hits| hits.into_owned());
+        let hits =
+            |parts: &Self| parts.said.said(&Origin::Hits).ok().flatten().filter(|_| !measures_hits(work)).map(|hits| hits.into_owned());
         let count = match &work.count {
             Some(value) => self.text("work.items[0].count", value),
             None => hits(self),

@@ -87,9 +87,8 @@ impl Exchange {
         let ended_well = loop {
             match shown.message().await {
                 Ok(Some(message)) => {
-                    let is_silent = message.observability_mode;
                     let answer = self.answer(message.request).await;
-                    if !is_silent && answers.send(Ok(answer)).await.is_err() {
+                    if answers.send(Ok(answer)).await.is_err() {
                         break true;
                     }
                 }
@@ -137,7 +136,8 @@ impl Exchange {
             };
         };
         let route = &catalog.envoy.routes[index];
-        let asked = asking::reserve(&route.mapping, &HttpRequest { headers: &headers, captured }).map_err(|fields| status::invalid(&fields));
+        let asked =
+            asking::reserve(&route.mapping, &HttpRequest { headers: &headers, captured }).map_err(|fields| status::invalid(&fields));
         let asked = asked.map(|asked| v1::ReserveRequest { ttl: route.ttl_seconds.map(seconds), ..asked });
         let (result, reserved) = match asked {
             Ok(asked) => decide(&self.caller, asked, route.fail_open).await,

@@ -43,7 +43,11 @@ enum Decided {
     Free,
     Fits(Standing),
     /// It fits and is held, until all others fit too.
-    Held { subject: String, reservation: String, standing: Standing },
+    Held {
+        subject: String,
+        reservation: String,
+        standing: Standing,
+    },
     Over(Refusal),
 }
 

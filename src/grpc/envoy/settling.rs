@@ -43,28 +43,34 @@ pub(super) struct Charged {
 }
 
 impl Settlement {
-    /// Settles, and tells what cannot be.
+    /// Settles, and tells what cannot be. `None`: nothing was charged, or nobody knows yet how much.
     pub(super) async fn run(self) -> Option<Charged> {
         let asked = &self.asked;
         for problem in &self.answered.problems {
             tracing::warn!(subject = asked.subject, reservation = asked.reservation_id, %problem, "an answer says what cannot be read; it is booked as reserved");
         }
         let settled = match (self.outcome, self.is_held) {
-            (Outcome::Accepted, true) => self.commit().await.map(Some),
-            (Outcome::Accepted, false) => self.record(asking::own_id()).await.map(Some),
+            (Outcome::Accepted, true) => self.commit().await,
+            (Outcome::Accepted, false) => self.record(asking::own_id()).await,
             (Outcome::Unknown, true) => self.wait_for_its_end().await.map(|()| None),
             (_, true) => self.release(self.outcome, &self.detail).await.map(|()| None),
             (_, false) => Ok(None),
         };
         settled.unwrap_or_else(|status| {
             let (code, problem) = (status.code(), status.message());
-            tracing::error!(subject = asked.subject, reservation = asked.reservation_id, ?code, problem, "what Envoy's upstream did is not booked");
+            tracing::error!(
+                subject = asked.subject,
+                reservation = asked.reservation_id,
+                ?code,
+                problem,
+                "what Envoy's upstream did is not booked"
+            );
             None
         })
     }
 
     /// Charges what was delivered, at the target that ran it.
-    async fn commit(&self) -> Result<Charged, Status> {
+    async fn commit(&self) -> Result<Option<Charged>, Status> {
         if let Some(target) = self.answered.target.as_ref().filter(|target| Some(*target) != self.asked.target.as_ref())
             && !self.fail_over(target).await
         {
@@ -89,7 +95,7 @@ impl Settlement {
             }
             committed => committed,
         }?;
-        Ok(Charged::of(committed.reservation, &committed.balances))
+        Ok(Charged::of(committed.reservation, &committed.balances).filter(|_| !committed.queued))
     }
 
     /// Closes the attempt at the planned target, which the upstream gave up, and opens the next where it went. False: the hold is as it was.
@@ -115,7 +121,7 @@ impl Settlement {
     }
 
     /// Books usage without a hold.
-    async fn record(&self, usage: String) -> Result<Charged, Status> {
+    async fn record(&self, usage: String) -> Result<Option<Charged>, Status> {
         let work = self.answered.work.clone().or_else(|| self.asked.work.clone());
         let target = self.answered.target.clone().or_else(|| self.asked.target.clone());
         let asked = v1::ReserveRequest { reservation_id: usage, ..self.asked.clone() };
@@ -128,7 +134,7 @@ impl Settlement {
             }
             recorded => recorded,
         }?;
-        Ok(Charged::of(recorded.reservation, &recorded.balances))
+        Ok(Charged::of(recorded.reservation, &recorded.balances).filter(|_| !recorded.queued))
     }
 
     async fn release(&self, outcome: Outcome, detail: &str) -> Result<(), Status> {
@@ -163,12 +169,9 @@ impl Settlement {
 }
 
 impl Charged {
-    fn of(reservation: Option<v1::Reservation>, balances: &[v1::Balance]) -> Self {
+    fn of(reservation: Option<v1::Reservation>, balances: &[v1::Balance]) -> Option<Self> {
         let balance = balances.first().filter(|balance| !balance.unlimited);
-        Self {
-            units: reservation.map(|reservation| reservation.units_committed).unwrap_or_default(),
-            available: balance.map(|balance| balance.available.clone()),
-        }
+        Some(Self { units: reservation?.units_committed, available: balance.map(|balance| balance.available.clone()) })
     }
 }
 

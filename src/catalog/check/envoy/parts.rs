@@ -8,8 +8,8 @@ use crate::catalog::raw::{RawAction, RawDescriptor, RawFallback, RawOrigin, RawP
 use crate::domain::amount::parse_decimal;
 use crate::domain::envoy::{Mapping, Origin, Otherwise, TargetMapping, Value, WorkMapping};
 use crate::domain::ids::{
-    ActionId, AttributeId, GenerationId, IdError, LABEL_KEY_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, ReservationId, SubjectId,
-    Target, UserId,
+    ActionId, AttributeId, GenerationId, IdError, LABEL_KEY_BYTES_MAX, LABELS_MAX, MeasureId, ModelId, ProviderId, ReservationId,
+    SubjectId, Target, UserId,
 };
 use crate::domain::work::{ATTRIBUTE_VALUE_BYTES_MAX, OUTPUTS_MAX};
 use crate::yaml::{At, Entries, Placed, TextOr};
@@ -107,18 +107,15 @@ impl<'r> RawMapping<'r> {
 impl Checker<'_> {
     pub(super) fn mapping(&mut self, raw: &RawMapping<'_>, sight: &Sight<'_>) -> Option<Mapping> {
         let subject = self.needed_part(raw.at, "subject", raw.subject, sight, |c, at, text| c.is_id(at, text, SubjectId::new));
-        let action = self.needed_part(raw.at, "action", raw.action, sight, |c, at, text| {
-            c.refer(Kind::Action, at, text, ActionId::new).is_some()
-        });
+        let action =
+            self.needed_part(raw.at, "action", raw.action, sight, |c, at, text| c.refer(Kind::Action, at, text, ActionId::new).is_some());
         let user = raw.user.and_then(|part| self.part(part, sight, |c, at, text| c.is_id(at, text, UserId::new)));
         let id = raw.id.and_then(|part| self.said_part(part, "id", sight, |c, at, text| c.is_id(at, text, ReservationId::new)));
-        let generation = raw.generation.and_then(|part| {
-            self.said_part(part, "generation", sight, |c, at, text| c.is_id(at, text, GenerationId::new))
-        });
+        let generation =
+            raw.generation.and_then(|part| self.said_part(part, "generation", sight, |c, at, text| c.is_id(at, text, GenerationId::new)));
         let target = self.target(raw.at, raw.target[0], raw.target[1], sight);
-        let planned_target = raw.planned.and_then(|planned| {
-            self.target(planned.at, planned.value.provider.as_ref(), planned.value.model.as_ref(), sight)
-        });
+        let planned_target =
+            raw.planned.and_then(|planned| self.target(planned.at, planned.value.provider.as_ref(), planned.value.model.as_ref(), sight));
         if let Some(extra) = raw.fallbacks.get(FALLBACKS_MAX) {
             self.error(extra.at, format!("is one too many: at most {FALLBACKS_MAX} are allowed"), None);
         }
@@ -139,12 +136,12 @@ impl Checker<'_> {
         if provider.is_none() && model.is_none() {
             return None;
         }
-        let provider = self.need(at, "provider", provider).and_then(|part| {
-            self.part(part, sight, |c, at, text| c.priced(Kind::Provider, at, text, ProviderId::new).is_some())
-        });
-        let model = self.need(at, "model", model).and_then(|part| {
-            self.part(part, sight, |c, at, text| c.priced(Kind::Model, at, text, ModelId::new).is_some())
-        });
+        let provider = self
+            .need(at, "provider", provider)
+            .and_then(|part| self.part(part, sight, |c, at, text| c.priced(Kind::Provider, at, text, ProviderId::new).is_some()));
+        let model = self
+            .need(at, "model", model)
+            .and_then(|part| self.part(part, sight, |c, at, text| c.priced(Kind::Model, at, text, ModelId::new).is_some()));
         Some(TargetMapping { provider: provider?, model: model? })
     }
 
@@ -213,13 +210,7 @@ impl Checker<'_> {
     }
 
     /// A part that no two requests share, so that no literal can be it.
-    fn said_part(
-        &mut self,
-        raw: &RawPart,
-        what: &str,
-        sight: &Sight<'_>,
-        fits: impl Fn(&mut Self, At, &str) -> bool,
-    ) -> Option<Value> {
+    fn said_part(&mut self, raw: &RawPart, what: &str, sight: &Sight<'_>, fits: impl Fn(&mut Self, At, &str) -> bool) -> Option<Value> {
         let part = self.part(raw, sight, fits)?;
         if !matches!(part, Value::From { otherwise: Otherwise::Refuse | Otherwise::LeaveOut, .. }) {
             let hint = "say where it comes from, or leave it out for one of its own for each request";
@@ -274,13 +265,7 @@ impl Checker<'_> {
         }
     }
 
-    fn otherwise(
-        &mut self,
-        at: At,
-        raw: &RawOrigin,
-        sight: &Sight<'_>,
-        fits: impl Fn(&mut Self, At, &str) -> bool,
-    ) -> Option<Otherwise> {
+    fn otherwise(&mut self, at: At, raw: &RawOrigin, sight: &Sight<'_>, fits: impl Fn(&mut Self, At, &str) -> bool) -> Option<Otherwise> {
         let optional = raw.optional.as_ref().is_some_and(|optional| optional.value);
         if sight.origins.is_answer {
             if raw.default.is_some() || raw.optional.is_some() {
@@ -301,14 +286,7 @@ impl Checker<'_> {
     }
 
     /// A measure or attribute that the action of the mapping declares, or any action where that is not known.
-    fn declared<T>(
-        &mut self,
-        kind: Kind,
-        at: At,
-        name: &str,
-        make: fn(&str) -> Result<T, IdError>,
-        sight: &Sight<'_>,
-    ) -> Option<T> {
+    fn declared<T>(&mut self, kind: Kind, at: At, name: &str, make: fn(&str) -> Result<T, IdError>, sight: &Sight<'_>) -> Option<T> {
         let Some((action, raw)) = sight.action else { return self.refer_name(kind, at, name, make) };
         let measures = raw.measures.iter().flat_map(|measures| &measures.0).map(|measure| measure.value.as_str());
         let names: Vec<&str> = if kind == Kind::Measure { measures.collect() } else { raw.attributes.names().collect() };
