@@ -39,6 +39,17 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
+/// What a file of the example says, and what it is to say instead.
+pub(crate) type Edits<'e> = &'e [(&'e str, &'e str)];
+
+/// A file of the example, edited.
+fn edited(name: &str, edits: Edits<'_>) -> String {
+    edits.iter().fold(fs::read_to_string(example(name)).unwrap(), |text, (good, other)| {
+        assert_eq!(text.matches(good).count(), 1, "`{good}` stands once in {name}");
+        text.replace(good, other)
+    })
+}
+
 /// Everything there is between a client and a model.
 pub(crate) struct Bench {
     pub(crate) envoy: Envoy,
@@ -49,8 +60,13 @@ pub(crate) struct Bench {
 impl Bench {
     /// With one of the example's files for Envoy.
     pub(crate) async fn start(file: &str) -> Self {
-        let (sidecar, upstream) = (Sidecar::start("memory:", &[]).await, Upstream::start());
-        let envoy = Envoy::start(file, sidecar.port(), [upstream.port, NOBODY]);
+        Self::start_with(file, &[], &[]).await
+    }
+
+    /// With other settings in the file for Envoy, and in the catalog.
+    pub(crate) async fn start_with(file: &str, settings: Edits<'_>, catalog: Edits<'_>) -> Self {
+        let (sidecar, upstream) = (Sidecar::start_with("memory:", &[], catalog).await, Upstream::start());
+        let envoy = Envoy::start_with(file, sidecar.port(), [upstream.port, NOBODY], settings);
         Self { envoy, sidecar, upstream }
     }
 
@@ -74,19 +90,24 @@ impl Bench {
 /// A real `genquota serve` with the example's catalog.
 pub(crate) struct Sidecar {
     served: Served,
-    _dir: TempDir,
+    dir: TempDir,
     quota: QuotaServiceClient<Channel>,
 }
 
 impl Sidecar {
     pub(crate) async fn start(store: &str, flags: &[&str]) -> Self {
+        Self::start_with(store, flags, &[]).await
+    }
+
+    async fn start_with(store: &str, flags: &[&str], catalog: Edits<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("catalog.yaml"), edited("catalog.yaml", catalog)).unwrap();
         let mut command = Served::command();
         command.args(["--http", "127.0.0.1:0", "--store", store]).args(flags);
-        command.arg("--catalog").arg(example("catalog.yaml")).current_dir(dir.path()).stderr(Stdio::inherit());
+        command.args(["--catalog", "catalog.yaml"]).current_dir(dir.path()).stderr(Stdio::inherit());
         let served = Served::start(command);
         let quota = QuotaServiceClient::new(client::connect(&served.grpc.parse().unwrap(), PATIENCE).await.unwrap());
-        Self { served, _dir: dir, quota }
+        Self { served, dir, quota }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -100,6 +121,15 @@ impl Sidecar {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.served.child.id())]).status().unwrap();
         assert!(sent.success(), "the process is there");
+    }
+
+    /// Puts another edition of its catalog in force.
+    pub(crate) fn reload(&self, catalog: Edits<'_>) {
+        let reloads = || self.metric("genquota_catalog_reloads_total{result=\"ok\"}");
+        let before = reloads();
+        fs::write(self.dir.path().join("catalog.yaml"), edited("catalog.yaml", catalog)).unwrap();
+        self.signal("HUP");
+        wait_for("the reload", || (reloads() > before).then_some(()));
     }
 
     /// What `/readyz` answers.
@@ -153,6 +183,16 @@ impl Sidecar {
         .await;
     }
 
+    /// Waits until a subject has a generation, and none that is held.
+    pub(crate) async fn is_settled(&mut self, subject: &str) {
+        until(&format!("the end of what {subject} holds"), async || {
+            let request = v1::ListGenerationsRequest { subject: subject.to_owned(), ..v1::ListGenerationsRequest::default() };
+            let generations = self.quota.list_generations(request).await.ok()?.into_inner().generations;
+            (!generations.is_empty() && generations.iter().all(|generation| generation.state() != v1::State::Held)).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn generations(&mut self, subject: &str) -> Vec<v1::Generation> {
         let request = v1::ListGenerationsRequest { subject: subject.to_owned(), ..v1::ListGenerationsRequest::default() };
         self.quota.list_generations(request).await.unwrap().into_inner().generations
@@ -160,9 +200,13 @@ impl Sidecar {
 
     /// What Envoy asked, and what came of it.
     pub(crate) fn asked(&self, filter: &str, result: &str) -> f64 {
+        self.metric(&format!("genquota_envoy_requests_total{{filter=\"{filter}\",result=\"{result}\"}}"))
+    }
+
+    fn metric(&self, series: &str) -> f64 {
         let text = ask(self.served.http.as_deref().unwrap(), "GET", "/metrics", &[]).body;
-        let series = format!("genquota_envoy_requests_total{{filter=\"{filter}\",result=\"{result}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{series}: {text}")).parse().unwrap()
+        let number = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        number.unwrap_or_else(|| panic!("{series}: {text}")).parse().unwrap()
     }
 }
 
@@ -175,8 +219,12 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     /// With one of the example's files, in which nothing but ports is replaced. The models speak HTTP and gRPC.
-    pub(crate) fn start(file: &str, sidecar: u16, [models, models_grpc]: [u16; 2]) -> Self {
-        let mut config = fs::read_to_string(example(file)).unwrap();
+    pub(crate) fn start(file: &str, sidecar: u16, models: [u16; 2]) -> Self {
+        Self::start_with(file, sidecar, models, &[])
+    }
+
+    pub(crate) fn start_with(file: &str, sidecar: u16, [models, models_grpc]: [u16; 2], settings: Edits<'_>) -> Self {
+        let mut config = edited(file, settings);
         for (example, port) in [(9901, 0), (10000, 0), (7070, sidecar), (8080, models), (8081, models_grpc)] {
             config = config.replace(&format!("port_value: {example}}}"), &format!("port_value: {port}}}"));
         }

@@ -59,6 +59,21 @@ async fn hits_of_a_descriptor_count_before_those_of_its_request_and_none_ask_for
 }
 
 #[tokio::test]
+async fn one_charge_pays_for_one_request_and_one_report_is_booked_once() {
+    let mut sidecar = Sidecar::start("memory:", &[]).await;
+    let take = descriptor(&[("route", "images"), ("subject", "acme"), ("request", "r-1")]);
+    assert_eq!(ask(&sidecar, std::slice::from_ref(&take), 1).await.unwrap().overall_code(), Verdict::Ok);
+    let again = ask(&sidecar, &[take], 1).await.unwrap();
+    assert_eq!(again.overall_code(), Verdict::OverLimit);
+    assert!(again.response_headers_to_add.iter().any(|header| header.value == "ID_REUSED"), "{again:?}");
+    let report = descriptor(&[("route", "videos"), ("moment", "end"), ("subject", "acme"), ("report", "r-2")]);
+    for _ in 0..2 {
+        assert_eq!(ask(&sidecar, std::slice::from_ref(&report), 5).await.unwrap().overall_code(), Verdict::Ok);
+    }
+    assert_eq!(sidecar.balance("acme").await.2, "6");
+}
+
+#[tokio::test]
 async fn a_check_takes_nothing() {
     let mut sidecar = Sidecar::start("memory:", &[]).await;
     let begin = descriptor(&[("route", "videos"), ("moment", "begin"), ("subject", "acme")]);

@@ -1,5 +1,7 @@
 //! Requests that are turned away, and those that are none of ours.
 
+use genquota::proto::v1;
+
 use crate::bench::Bench;
 
 const IMAGES: &str = "/v1/images";
@@ -86,6 +88,30 @@ async fn requests_that_no_route_fits_pass_and_no_client_can_forge_a_reservation(
     assert!(seen[1].as_deref().is_some_and(|id| id != "forged"), "{seen:?}");
     assert_eq!(bench.sidecar.asked("processor", "unmapped"), 1.0);
     assert_eq!(bench.upstream.heard()[0].path, "/v1/models");
+}
+
+#[tokio::test]
+async fn requests_that_no_route_fits_are_refused_where_the_catalog_says_so() {
+    let bench = Bench::start_with("processor.yaml", &[], &[("  processor:\n", "  processor:\n    unmapped: refuse\n")]).await;
+    let answer = bench.post("/v1/models", &[ACME]);
+    assert_eq!((answer.status, answer.header("x-genquota-denial")), (403, Some("UNMAPPED")));
+    assert_eq!(answer.json()["error"]["message"], "no route of the catalog fits this request");
+    assert!(bench.upstream.heard().is_empty());
+}
+
+#[tokio::test]
+async fn an_exchange_is_settled_by_the_mapping_that_it_began_under() {
+    let mut bench = Bench::start("processor.yaml").await;
+    let address = bench.envoy.address().to_owned();
+    let client = std::thread::spawn(move || crate::bench::ask(&address, "POST", IMAGES, &[ACME, ("x-play", "gated")]));
+    let id = bench.reservation_of_upstream();
+    bench.sidecar.reload(&[("outcomes: {blocked: 451", "outcomes: {rejected: 2xx, blocked: 451")]);
+    bench.upstream.open_gate();
+    assert_eq!(client.join().unwrap().status, 200);
+    bench.sidecar.reservation_is("acme", &id, v1::State::Committed).await;
+    let answer = bench.post(IMAGES, &[ACME]);
+    let id = bench.reservation(&answer).await.reservation_id;
+    assert_eq!(bench.sidecar.reservation_is("acme", &id, v1::State::Released).await.attempts[0].outcome(), v1::Outcome::Rejected);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn usage_is_booked_when_the_request_is_over_and_only_for_what_was_made() {
     bench.sidecar.used_is("acme", "20").await;
     let answer = bench.post("/v1/videos", &[ACME, ("x-say", "x-seconds-made=5")]);
     assert_eq!((answer.status, answer.header("x-genquota-denial")), (429, Some("QUOTA_EXHAUSTED")));
-    // Reports come in order: once this one is there, one of the request that was denied would be there too.
+    // Envoy has sent a report of the request that was denied, if it sends one, before it hears of this one.
     assert_eq!(bench.post("/v1/videos", &[("x-subject", "rival"), ("x-say", "x-seconds-made=1")]).status, 200);
     bench.sidecar.used_is("rival", "1").await;
     assert_eq!(bench.upstream.heard().len(), 4);
