@@ -12,7 +12,7 @@ use super::reservation::Outcome;
 mod path;
 mod reply;
 
-pub use path::{Path, PathError};
+pub use path::{Captured, Path, PathError};
 pub use reply::{GRPC_CODES, Reply, ReplyPattern};
 
 /// Everything that Envoy may ask.
@@ -154,7 +154,7 @@ impl Envoy {
     }
 
     /// The index of the route of a request, with the named segments of its path.
-    pub fn route<'p>(&self, method: &str, path: &'p str, headers: &[(&str, &str)]) -> Option<(usize, Vec<(Box<str>, &'p str)>)> {
+    pub fn route<'p>(&self, method: &str, path: &'p str, headers: &[(&str, &str)]) -> Option<(usize, Captured<'p>)> {
         let has = |route: &Route| {
             (route.methods.is_empty() || route.methods.iter().any(|known| **known == *method)) && fit(&route.headers, headers)
         };
@@ -218,6 +218,7 @@ mod tests {
         for (reply, outcome) in [
             (Reply::Http(200), Outcome::Accepted),
             (Reply::Http(202), Outcome::Unknown),
+            (Reply::Http(101), Outcome::Accepted),
             (Reply::Http(302), Outcome::Failed),
             (Reply::Http(422), Outcome::Rejected),
             (Reply::Http(503), Outcome::Failed),

@@ -39,6 +39,9 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
+/// Headers of a request.
+pub(crate) type Headers<'h> = &'h [(&'h str, &'h str)];
+
 /// What a file of the example says, and what it is to say instead.
 pub(crate) type Edits<'e> = &'e [(&'e str, &'e str)];
 
@@ -71,7 +74,7 @@ impl Bench {
     }
 
     /// Posts to the model through Envoy.
-    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn post(&self, path: &str, headers: Headers<'_>) -> Answer {
         self.envoy.post(path, headers)
     }
 
@@ -251,12 +254,12 @@ impl Envoy {
         &self.address
     }
 
-    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn post(&self, path: &str, headers: Headers<'_>) -> Answer {
         ask(&self.address, "POST", path, headers)
     }
 
     /// Asks, and reads nothing.
-    pub(crate) fn begin(&self, path: &str, headers: &[(&str, &str)]) -> TcpStream {
+    pub(crate) fn begin(&self, path: &str, headers: Headers<'_>) -> TcpStream {
         begin(&self.address, "POST", path, headers)
     }
 }
@@ -288,7 +291,7 @@ impl Answer {
 }
 
 /// Asks, and reads the answer to its end, or as far as it comes.
-pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) fn ask(address: &str, method: &str, path: &str, headers: Headers<'_>) -> Answer {
     let mut stream = begin(address, method, path, headers);
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
@@ -305,7 +308,7 @@ pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &st
     Answer { status, headers, body }
 }
 
-fn begin(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> TcpStream {
+fn begin(address: &str, method: &str, path: &str, headers: Headers<'_>) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

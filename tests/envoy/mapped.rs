@@ -2,7 +2,7 @@
 
 use genquota::proto::v1;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Headers};
 
 const IMAGES: &str = "/v1/images";
 const ACME: (&str, &str) = ("x-subject", "acme");
@@ -42,7 +42,7 @@ async fn what_a_plan_does_not_include_is_403() {
 #[tokio::test]
 async fn a_request_that_is_none_is_400_and_names_every_part_that_is_wrong() {
     let bench = Bench::start("processor.yaml").await;
-    let cases: [(&[(&str, &str)], &[&str]); 5] = [
+    let cases: [(Headers<'_>, &[&str]); 5] = [
         (&[], &["subject"]),
         (&[("x-subject", "a b")], &["subject"]),
         // Whoever adds a second subject must not choose who pays.

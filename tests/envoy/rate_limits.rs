@@ -16,6 +16,7 @@ async fn what_fits_is_charged_at_once_and_what_does_not_is_429() {
     let answer = bench.post("/v1/images", &[ACME]);
     assert_eq!((answer.status, answer.header("x-genquota-denial")), (429, Some("QUOTA_EXHAUSTED")));
     assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!((answer.header("x-ratelimit-limit"), answer.header("x-ratelimit-remaining")), (Some("20"), Some("0")));
     assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
     assert_eq!(answer.json()["denial"]["reason"], "DENIAL_REASON_QUOTA_EXHAUSTED");
     assert_eq!(bench.upstream.heard().len(), 20);

@@ -204,8 +204,8 @@ pub(in crate::catalog) struct RawSettling {
     pub(in crate::catalog) attributes: Entries<RawPart>,
     /// What the provider bills.
     pub(in crate::catalog) cost: Option<RawPart>,
-    /// What statuses mean: for each outcome, such as `accepted`, HTTP statuses (`202`, `4xx`) and codes of gRPC (`NOT_FOUND`). Default: 2xx
-    /// and `OK` are `accepted`, 499 and `CANCELLED` are `cancelled`, all others `failed`.
+    /// What statuses mean: for each outcome, such as `accepted`, HTTP statuses (`202`, `4xx`) and codes of gRPC (`NOT_FOUND`). Default: 2xx,
+    /// 101 and `OK` are `accepted`, 499 and `CANCELLED` are `cancelled`, all others `failed`.
     #[serde(default)]
     pub(in crate::catalog) outcomes: Entries<OneOrMany<Placed<Text>>>,
     /// The outcome of a request that ends without an answer. Default: `cancelled`.

@@ -13,6 +13,9 @@ enum Segment {
     Rest,
 }
 
+/// Segments of a path that are kept, by their names.
+pub type Captured<'p> = Vec<(Box<str>, &'p str)>;
+
 /// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
@@ -54,7 +57,7 @@ impl Path {
     }
 
     /// The segments that are kept, if a path fits. A query is not looked at, and no segment that is kept is empty.
-    pub fn captures<'p>(&self, path: &'p str) -> Option<Vec<(Box<str>, &'p str)>> {
+    pub fn captures<'p>(&self, path: &'p str) -> Option<Captured<'p>> {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let mut parts = path.strip_prefix('/')?.split('/');
         let mut captured = Vec::new();

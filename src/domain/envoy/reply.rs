@@ -22,6 +22,8 @@ pub const GRPC_CODES: [&str; 17] = [
     "DATA_LOSS",
     "UNAUTHENTICATED",
 ];
+/// A WebSocket that begins.
+const SWITCHING_PROTOCOLS: u16 = 101;
 /// What a proxy notes where the client went away.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The number of gRPC's `CANCELLED`.
@@ -48,7 +50,7 @@ impl Reply {
     /// What such an answer means unless it is declared otherwise.
     pub(super) fn usual_outcome(self) -> Outcome {
         match self {
-            Self::Http(200..=299) | Self::Grpc(0) => Outcome::Accepted,
+            Self::Http(SWITCHING_PROTOCOLS | 200..=299) | Self::Grpc(0) => Outcome::Accepted,
             Self::Http(CLIENT_CLOSED_REQUEST) | Self::Grpc(GRPC_CANCELLED) => Outcome::Cancelled,
             Self::Http(_) | Self::Grpc(_) => Outcome::Failed,
         }

@@ -18,11 +18,11 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::Caller;
 use super::asking::{self, Answered};
-use super::refusal::{Refusal, header, set};
+use super::refusal::{Refusal, header, is_no_answer, set};
 use super::said::{Headers, HttpRequest};
 use super::settling::{Charged, Settlement};
 use crate::domain::catalog::Catalog;
@@ -30,6 +30,7 @@ use crate::domain::envoy::{Reply, Route, Unmapped};
 use crate::domain::reservation::Outcome;
 use crate::grpc::{Handlers, status};
 use crate::proto::v1;
+use crate::service::ServiceError;
 use crate::telemetry::{EnvoyFilter, EnvoyResult, context};
 
 /// The id of the reservation, for the upstream and the client. One that a client sends never gets through.
@@ -50,7 +51,7 @@ impl ExternalProcessor for Handlers {
     async fn process(&self, request: Request<Streaming<ProcessingRequest>>) -> Result<Response<Self::ProcessStream>, Status> {
         let caller = Caller::of(self, &request);
         let (answers, stream) = mpsc::channel(WAITING_MAX);
-        let exchange = Exchange { caller, standing: Standing::Nothing };
+        let exchange = Exchange { caller, course: Course::Idle };
         // In a task of its own: Envoy's end of the stream must not cut a hold or a settlement in half.
         self.tasks.spawn(context::carried(exchange.run(request.into_inner(), answers)));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -60,12 +61,12 @@ impl ExternalProcessor for Handlers {
 /// One HTTP exchange.
 struct Exchange {
     caller: Caller,
-    standing: Standing,
+    course: Course,
 }
 
-enum Standing {
+enum Course {
     /// Nothing is held: not asked yet, not ours, denied, or settled.
-    Nothing,
+    Idle,
     Open(Box<Open>),
 }
 
@@ -87,7 +88,9 @@ impl Exchange {
         let ended_well = loop {
             match shown.message().await {
                 Ok(Some(message)) => {
-                    let answer = self.answer(message.request).await;
+                    // What Envoy says beyond that, such as how much it can take, needs no answer.
+                    let Some(request) = message.request else { continue };
+                    let answer = self.answer(request).await;
                     if answers.send(Ok(answer)).await.is_err() {
                         break true;
                     }
@@ -97,27 +100,26 @@ impl Exchange {
                 Err(_) => break !stop.is_cancelled(),
             }
         };
-        if let Standing::Open(open) = self.standing
+        if let Course::Open(open) = self.course
             && ended_well
         {
             let outcome = open.route().settling.unanswered;
-            open.settle(&self.caller, outcome, &Headers::default(), "no answer came".to_owned()).run().await;
+            open.settlement(&self.caller, outcome, &Headers::default(), "no answer came".to_owned()).run().await;
         }
     }
 
-    async fn answer(&mut self, shown: Option<Shown>) -> ProcessingResponse {
+    async fn answer(&mut self, shown: Shown) -> ProcessingResponse {
         match shown {
-            Some(Shown::RequestHeaders(headers)) => self.begin(&headers).await,
-            Some(Shown::ResponseHeaders(headers)) => self.answered(&headers).await,
-            Some(Shown::ResponseTrailers(trailers)) => {
+            Shown::RequestHeaders(headers) => self.begin(&headers).await,
+            Shown::ResponseHeaders(headers) => self.answered(&headers).await,
+            Shown::ResponseTrailers(trailers) => {
                 self.ended(Headers::of(trailers.trailers.as_ref())).await;
                 told(Told::ResponseTrailers(TrailersResponse::default()))
             }
-            Some(Shown::RequestTrailers(_)) => told(Told::RequestTrailers(TrailersResponse::default())),
+            Shown::RequestTrailers(_) => told(Told::RequestTrailers(TrailersResponse::default())),
             // Not asked for; whoever configures them gets them through unread.
-            Some(Shown::RequestBody(_)) => told(Told::RequestBody(BodyResponse::default())),
-            Some(Shown::ResponseBody(_)) => told(Told::ResponseBody(BodyResponse::default())),
-            None => ProcessingResponse::default(),
+            Shown::RequestBody(_) => told(Told::RequestBody(BodyResponse::default())),
+            Shown::ResponseBody(_) => told(Told::ResponseBody(BodyResponse::default())),
         }
     }
 
@@ -148,7 +150,7 @@ impl Exchange {
             Ok((asked, is_held)) => {
                 let answer = continued(is_held.then_some(&*asked.reservation_id), is_grpc);
                 let open = Open { catalog: catalog.clone(), route: index, asked, is_held, is_grpc, begun: Headers::default() };
-                self.standing = Standing::Open(Box::new(open));
+                self.course = Course::Open(Box::new(open));
                 answer
             }
             Err(refusal) => refused(&refusal, is_grpc),
@@ -158,14 +160,14 @@ impl Exchange {
     /// Settles by the status of an answer, unless that comes in its trailers.
     async fn answered(&mut self, shown: &HttpHeaders) -> ProcessingResponse {
         let headers = Headers::of(shown.headers.as_ref());
-        let Standing::Open(mut open) = std::mem::replace(&mut self.standing, Standing::Nothing) else {
+        let Course::Open(mut open) = std::mem::replace(&mut self.course, Course::Idle) else {
             return told(Told::ResponseHeaders(HeadersResponse::default()));
         };
         let reply = match (open.is_grpc, headers.grpc_reply(), headers.http_reply()) {
             (true, Some(reply), _) => reply,
             (true, None, Reply::Http(200)) if !shown.end_of_stream => {
                 open.begun = headers;
-                self.standing = Standing::Open(open);
+                self.course = Course::Open(open);
                 return told(Told::ResponseHeaders(HeadersResponse::default()));
             }
             (_, _, reply) => reply,
@@ -181,7 +183,7 @@ impl Exchange {
 
     /// Settles an answer over gRPC by its trailers.
     async fn ended(&mut self, trailers: Headers) {
-        let Standing::Open(mut open) = std::mem::replace(&mut self.standing, Standing::Nothing) else { return };
+        let Course::Open(mut open) = std::mem::replace(&mut self.course, Course::Idle) else { return };
         // Trailers without a status are no success.
         let reply = trailers.grpc_reply().unwrap_or(Reply::Grpc(u16::MAX));
         let all = std::mem::take(&mut open.begun).and(trailers);
@@ -194,7 +196,7 @@ impl Exchange {
             Reply::Http(code) => format!("HTTP {code}"),
             Reply::Grpc(code) => format!("gRPC status {code}"),
         };
-        let settlement = open.settle(&self.caller, open.route().settling.outcome(reply), answer, detail);
+        let settlement = open.settlement(&self.caller, open.route().settling.outcome(reply), answer, detail);
         let settling = self.caller.handlers.tasks.spawn(context::carried(settlement.run()));
         tokio::time::timeout(ANSWER_PATIENCE, settling).await.ok()?.ok()?
     }
@@ -205,7 +207,7 @@ impl Open {
         &self.catalog.envoy.routes[self.route]
     }
 
-    fn settle(&self, caller: &Caller, outcome: Outcome, answer: &Headers, detail: String) -> Settlement {
+    fn settlement(&self, caller: &Caller, outcome: Outcome, answer: &Headers, detail: String) -> Settlement {
         Settlement {
             caller: caller.clone(),
             asked: self.asked.clone(),
@@ -222,7 +224,7 @@ async fn decide(caller: &Caller, asked: v1::ReserveRequest, fail_open: bool) -> 
     match caller.reserve(asked.clone()).await {
         // One hold pays for one request: whoever sends an id again must not ride on the hold of the first.
         Ok(response) if response.replayed => {
-            let used = status::of(crate::service::ServiceError::IdReused("the id of the request"));
+            let used = status::of(ServiceError::IdReused("the id of the request"));
             (EnvoyResult::Denied, Err(Refusal::of_status(&used)))
         }
         Ok(v1::ReserveResponse { outcome: Some(v1::reserve_response::Outcome::Denial(denial)), .. }) => {
@@ -235,11 +237,6 @@ async fn decide(caller: &Caller, asked: v1::ReserveRequest, fail_open: bool) -> 
             (result, Err(Refusal::of_status(&status)))
         }
     }
-}
-
-/// Whether a status says that nobody decided, rather than what is wrong with the request or its caller.
-pub(super) fn is_no_answer(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::Cancelled)
 }
 
 /// The request goes on to the upstream, and its answer is waited for.

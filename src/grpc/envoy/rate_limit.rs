@@ -5,7 +5,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use envoy_types::pb::envoy::config::core::v3::HeaderValue;
 use envoy_types::pb::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_response::{Code as Verdict, DescriptorStatus, RateLimit, rate_limit};
 use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitService;
@@ -15,8 +14,7 @@ use tonic::{Request, Response, Status};
 
 use super::Caller;
 use super::asking;
-use super::processor::is_no_answer;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, is_no_answer};
 use super::said::Entries;
 use crate::domain::charge::InvalidField;
 use crate::domain::envoy::{Envoy, Mode};
@@ -48,7 +46,10 @@ enum Decided {
         reservation: String,
         standing: Standing,
     },
-    Over(Refusal),
+    Over {
+        refusal: Refusal,
+        standing: Standing,
+    },
 }
 
 /// How the meter of a descriptor stands.
@@ -73,7 +74,7 @@ async fn decide(caller: Caller, request: RateLimitRequest) -> Result<RateLimitRe
             }
         }
     }
-    let is_over = decided.iter().any(|one| matches!(one, Decided::Over(_)));
+    let is_over = decided.iter().any(|one| matches!(one, Decided::Over { .. }));
     settle(&caller, &decided, failed.is_none() && !is_over).await?;
     match failed {
         Some(status) => Err(status),
@@ -94,8 +95,8 @@ impl Asked<'_> {
         let decided = self.judge(caller, envoy, version).await;
         let result = match &decided {
             Ok(None) => EnvoyResult::Unmapped,
-            Ok(Some(Decided::Over(refusal))) if refusal.http == 400 => EnvoyResult::Invalid,
-            Ok(Some(Decided::Over(_))) => EnvoyResult::Denied,
+            Ok(Some(Decided::Over { refusal, .. })) if refusal.http == 400 => EnvoyResult::Invalid,
+            Ok(Some(Decided::Over { .. })) => EnvoyResult::Denied,
             Ok(Some(Decided::Free | Decided::Fits(_) | Decided::Held { .. })) => EnvoyResult::Allowed,
             Err(status) if is_no_answer(status.code()) => EnvoyResult::Failed,
             Err(_) => EnvoyResult::Invalid,
@@ -124,7 +125,7 @@ impl Asked<'_> {
             (Ok(asked), _) => asked,
             (Err(status), Mode::Record) => return Err(self.told(status)),
             // A request that is none must not get through because Envoy lets pass what it has no answer to.
-            (Err(status), Mode::Check | Mode::Take) => return Ok(Some(Decided::Over(Refusal::of_status(&status)))),
+            (Err(status), Mode::Check | Mode::Take) => return Ok(Some(Decided::refused(&status))),
         };
         match mapped.mode {
             Mode::Record => caller.record(asking::record(asked)).await.map(|_| Some(Decided::Free)).map_err(|status| self.told(status)),
@@ -158,14 +159,19 @@ async fn reserve(caller: &Caller, asked: v1::ReserveRequest) -> Result<Decided, 
     let response = match caller.reserve(asked).await {
         Ok(response) => response,
         Err(status) if is_no_answer(status.code()) => return Err(status),
-        Err(status) => return Ok(Decided::Over(Refusal::of_status(&status))),
+        Err(status) => return Ok(Decided::refused(&status)),
     };
     // One charge pays for one request: whoever sends an id again must not ride on the first.
     if response.replayed && !is_check {
-        return Ok(Decided::Over(Refusal::of_status(&status::of(ServiceError::IdReused("the id of the request")))));
+        return Ok(Decided::refused(&status::of(ServiceError::IdReused("the id of the request"))));
     }
     match response.outcome {
-        Some(v1::reserve_response::Outcome::Denial(denial)) => Ok(Decided::Over(Refusal::of_denial(&denial))),
+        Some(v1::reserve_response::Outcome::Denial(denial)) => {
+            let refusal = Refusal::of_denial(&denial);
+            let seconds = refusal.retry_after.and_then(|seconds| i64::try_from(seconds).ok());
+            let until_reset = seconds.map(|seconds| Duration { seconds, nanos: 0 });
+            Ok(Decided::Over { refusal, standing: Standing { until_reset, ..Standing::of(response.balances.first(), None) } })
+        }
         Some(v1::reserve_response::Outcome::Reservation(reservation)) => {
             let standing = Standing::of(response.balances.first(), reservation.create_time.as_ref());
             let held = || Decided::Held { subject, reservation: reservation.reservation_id.clone(), standing: standing.clone() };
@@ -195,12 +201,12 @@ async fn settle(caller: &Caller, decided: &[Decided], is_charged: bool) -> Resul
 }
 
 fn response(decided: &[Decided]) -> RateLimitResponse {
-    let refusal = decided.iter().find_map(|one| if let Decided::Over(refusal) = one { Some(refusal) } else { None });
+    let refusal = decided.iter().find_map(|one| if let Decided::Over { refusal, .. } = one { Some(refusal) } else { None });
     let verdict = if refusal.is_some() { Verdict::OverLimit } else { Verdict::Ok };
     RateLimitResponse {
         overall_code: verdict.into(),
         statuses: decided.iter().map(status_of).collect(),
-        response_headers_to_add: refusal.map(Refusal::headers).unwrap_or_default() as Vec<HeaderValue>,
+        response_headers_to_add: refusal.map(Refusal::headers).unwrap_or_default(),
         raw_body: refusal.map(|refusal| refusal.body(false)).unwrap_or_default(),
         ..RateLimitResponse::default()
     }
@@ -210,11 +216,7 @@ fn status_of(decided: &Decided) -> DescriptorStatus {
     let (verdict, standing) = match decided {
         Decided::Free => (Verdict::Ok, Standing { remaining: u32::MAX, ..Standing::default() }),
         Decided::Fits(standing) | Decided::Held { standing, .. } => (Verdict::Ok, standing.clone()),
-        Decided::Over(refusal) => {
-            let seconds = refusal.retry_after.and_then(|seconds| i64::try_from(seconds).ok());
-            let until_reset = seconds.map(|seconds| Duration { seconds, nanos: 0 });
-            (Verdict::OverLimit, Standing { until_reset, ..Standing::default() })
-        }
+        Decided::Over { standing, .. } => (Verdict::OverLimit, standing.clone()),
     };
     DescriptorStatus {
         code: verdict.into(),
@@ -225,8 +227,14 @@ fn status_of(decided: &Decided) -> DescriptorStatus {
     }
 }
 
+impl Decided {
+    fn refused(status: &Status) -> Self {
+        Self::Over { refusal: Refusal::of_status(status), standing: Standing::default() }
+    }
+}
+
 impl Standing {
-    /// `now` is when it stood so.
+    /// `now` is when it stood so, if that is known.
     fn of(balance: Option<&v1::Balance>, now: Option<&prost_types::Timestamp>) -> Self {
         let Some(balance) = balance.filter(|balance| !balance.unlimited) else { return Self { remaining: u32::MAX, ..Self::default() } };
         let limits = balance.sources.iter().map(|source| whole(&source.limit));

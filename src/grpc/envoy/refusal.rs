@@ -20,7 +20,7 @@ pub(super) struct Refusal {
     /// `QUOTA_EXHAUSTED`, `INVALID_FIELD`, ...
     reason: String,
     /// One sentence.
-    pub(super) message: String,
+    message: String,
     /// In seconds.
     pub(super) retry_after: Option<u64>,
     body: String,
@@ -93,6 +93,11 @@ impl Refusal {
     pub(super) fn body(&self, is_grpc: bool) -> Vec<u8> {
         if is_grpc { self.message.clone() } else { self.body.clone() }.into_bytes()
     }
+}
+
+/// Whether a status says that nobody decided, rather than what is wrong with the request or its caller.
+pub(super) fn is_no_answer(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::Cancelled)
 }
 
 /// A header that is set whatever was there.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use envoy_types::pb::envoy::config::core::v3::HeaderMap;
 use envoy_types::pb::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 
-use crate::domain::envoy::{Origin, Reply};
+use crate::domain::envoy::{Captured, Origin, Reply};
 
 /// Where the parts of a request are looked up.
 pub(super) trait Said {
@@ -30,7 +30,7 @@ pub(super) struct Headers(Vec<(String, String)>);
 /// An HTTP request, with the named segments of its path.
 pub(super) struct HttpRequest<'h> {
     pub(super) headers: &'h Headers,
-    pub(super) captured: Vec<(Box<str>, &'h str)>,
+    pub(super) captured: Captured<'h>,
 }
 
 impl<'d> Entries<'d> {

@@ -19,8 +19,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often it is tried: for about two minutes. Past that a person has to look anyway, and holds of a store that is away so long would pile up
 /// here.
 const TRIES_MAX: u32 = 30;
-/// Longest `detail` in bytes (api.md).
-const DETAIL_BYTES_MAX: usize = 256;
 
 /// What was asked for, and how it ended.
 pub(super) struct Settlement {
@@ -138,13 +136,11 @@ impl Settlement {
     }
 
     async fn release(&self, outcome: Outcome, detail: &str) -> Result<(), Status> {
-        let mut detail = detail.to_owned();
-        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
         let request = v1::ReleaseRequest {
             subject: self.asked.subject.clone(),
             reservation_id: self.asked.reservation_id.clone(),
             outcome: write::outcome(outcome).into(),
-            detail,
+            detail: detail.to_owned(),
             billed_cost: self.answered.cost.clone(),
             ..v1::ReleaseRequest::default()
         };
