@@ -227,6 +227,7 @@ mod tests {
             (Reply::Grpc(4), Outcome::Unknown),
             (Reply::Grpc(14), Outcome::Failed),
             (Reply::Grpc(99), Outcome::Failed),
+            (Reply::NoStatus, Outcome::Failed),
         ] {
             assert_eq!(settling.outcome(reply), outcome, "{reply:?}");
         }

@@ -197,3 +197,17 @@ async fn an_answer_that_breaks_off_stays_charged() {
     let id = bench.reservation_of_upstream();
     assert_eq!(bench.sidecar.reservation_is("acme", &id, v1::State::Committed).await.units_committed, "1");
 }
+
+#[tokio::test]
+async fn requests_at_once_never_get_more_than_there_is() {
+    let mut bench = Bench::start("processor.yaml").await;
+    let address = bench.envoy.address();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..40).map(|_| scope.spawn(|| crate::bench::ask(address, "POST", IMAGES, &[ACME]).status)).collect();
+        asking.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let (granted, denied): (Vec<u16>, Vec<u16>) = statuses.iter().partition(|status| **status == 200);
+    assert_eq!((granted.len(), denied), (20, vec![429; 20]));
+    bench.sidecar.used_is("acme", "20").await;
+    assert_eq!(bench.upstream.heard().len(), 20);
+}

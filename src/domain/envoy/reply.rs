@@ -35,6 +35,8 @@ pub enum Reply {
     Http(u16),
     /// A code of gRPC by its number, which need not be one of those there are.
     Grpc(u16),
+    /// It ended without one, or with what is no number.
+    NoStatus,
 }
 
 /// Answers that mean one thing: `404`, `4xx`, or a code of gRPC such as `NOT_FOUND`. Narrow ones order before wide ones.
@@ -52,7 +54,7 @@ impl Reply {
         match self {
             Self::Http(SWITCHING_PROTOCOLS | 200..=299) | Self::Grpc(0) => Outcome::Accepted,
             Self::Http(CLIENT_CLOSED_REQUEST) | Self::Grpc(GRPC_CANCELLED) => Outcome::Cancelled,
-            Self::Http(_) | Self::Grpc(_) => Outcome::Failed,
+            Self::Http(_) | Self::Grpc(_) | Self::NoStatus => Outcome::Failed,
         }
     }
 }
@@ -77,7 +79,9 @@ impl ReplyPattern {
         match (self, reply) {
             (Self::Http(wanted), Reply::Http(code)) | (Self::Grpc(wanted), Reply::Grpc(code)) => wanted == code,
             (Self::HttpClass(class), Reply::Http(code)) => code / 100 == class,
-            (Self::Http(_) | Self::HttpClass(_), Reply::Grpc(_)) | (Self::Grpc(_), Reply::Http(_)) => false,
+            (Self::Http(_) | Self::HttpClass(_), Reply::Grpc(_) | Reply::NoStatus) | (Self::Grpc(_), Reply::Http(_) | Reply::NoStatus) => {
+                false
+            }
         }
     }
 }

@@ -165,7 +165,9 @@ impl Exchange {
         };
         let reply = match (open.is_grpc, headers.grpc_reply(), headers.http_reply()) {
             (true, Some(reply), _) => reply,
-            (true, None, Reply::Http(200)) if !shown.end_of_stream => {
+            // An answer of gRPC that ends without a status is no success.
+            (true, None, Reply::Http(200)) if shown.end_of_stream => Reply::NoStatus,
+            (true, None, Reply::Http(200)) => {
                 open.begun = headers;
                 self.course = Course::Open(open);
                 return told(Told::ResponseHeaders(HeadersResponse::default()));
@@ -184,8 +186,7 @@ impl Exchange {
     /// Settles an answer over gRPC by its trailers.
     async fn ended(&mut self, trailers: Headers) {
         let Course::Open(mut open) = std::mem::replace(&mut self.course, Course::Idle) else { return };
-        // Trailers without a status are no success.
-        let reply = trailers.grpc_reply().unwrap_or(Reply::Grpc(u16::MAX));
+        let reply = trailers.grpc_reply().unwrap_or(Reply::NoStatus);
         let all = std::mem::take(&mut open.begun).and(trailers);
         self.settle(&open, reply, &all).await;
     }
@@ -195,6 +196,7 @@ impl Exchange {
         let detail = match reply {
             Reply::Http(code) => format!("HTTP {code}"),
             Reply::Grpc(code) => format!("gRPC status {code}"),
+            Reply::NoStatus => "no status".to_owned(),
         };
         let settlement = open.settlement(&self.caller, open.route().settling.outcome(reply), answer, detail);
         let settling = self.caller.handlers.tasks.spawn(context::carried(settlement.run()));

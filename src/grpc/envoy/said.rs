@@ -81,15 +81,14 @@ impl Headers {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';', ' ']))
     }
 
-    /// The status of an answer over HTTP; 0 where it has none.
+    /// The status of an answer over HTTP.
     pub(super) fn http_reply(&self) -> Reply {
-        Reply::Http(self.number(":status").unwrap_or_default())
+        self.number(":status").map_or(Reply::NoStatus, Reply::Http)
     }
 
     /// The status of an answer over gRPC, once it has come.
     pub(super) fn grpc_reply(&self) -> Option<Reply> {
-        // What is no number is no success.
-        self.first("grpc-status").map(|_| Reply::Grpc(self.number("grpc-status").unwrap_or(u16::MAX)))
+        self.first("grpc-status").map(|_| self.number("grpc-status").map_or(Reply::NoStatus, Reply::Grpc))
     }
 
     fn number(&self, name: &str) -> Option<u16> {
@@ -152,9 +151,9 @@ mod tests {
             assert_eq!(headers(&[("content-type", kind)]).is_grpc(), is_grpc, "{kind}");
         }
         assert_eq!(headers(&[("grpc-status", "5")]).grpc_reply(), Some(Reply::Grpc(5)));
-        assert_eq!(headers(&[("grpc-status", "five")]).grpc_reply(), Some(Reply::Grpc(u16::MAX)));
+        assert_eq!(headers(&[("grpc-status", "five")]).grpc_reply(), Some(Reply::NoStatus));
         assert_eq!(headers(&[(":status", "200")]).grpc_reply(), None);
         assert_eq!(headers(&[(":status", "200")]).http_reply(), Reply::Http(200));
-        assert_eq!(headers(&[]).http_reply(), Reply::Http(0));
+        assert_eq!(headers(&[]).http_reply(), Reply::NoStatus);
     }
 }

@@ -72,11 +72,11 @@ impl Settlement {
         if let Some(target) = self.answered.target.as_ref().filter(|target| Some(*target) != self.asked.target.as_ref())
             && !self.fail_over(target).await
         {
-            // It has run there all the same: what was used is never dropped, whatever the policy or the funds.
+            // It has run there all the same: what was used is never dropped, whatever the policy or the funds. The hold goes back first, so
+            // that it can pay for it.
             let usage = asking::own_id();
-            let charged = self.record(usage.clone()).await?;
             self.release(Outcome::Failed, &format!("ran on another target, booked as usage {usage}")).await?;
-            return Ok(charged);
+            return self.record(usage).await;
         }
         let request = v1::CommitRequest {
             subject: self.asked.subject.clone(),
@@ -107,14 +107,21 @@ impl Settlement {
             reason: v1::AttemptReason::Failover.into(),
             ..v1::RetryRequest::default()
         };
-        let problem = match self.caller.retry(request).await {
+        let problem = match persist(|| self.caller.retry(request.clone())).await {
             Ok(v1::RetryResponse { outcome: Some(v1::retry_response::Outcome::Reservation(_)), .. }) => return true,
             Ok(v1::RetryResponse { outcome: Some(v1::retry_response::Outcome::Denial(denial)), .. }) => denial.message,
             Ok(v1::RetryResponse { outcome: None, .. }) => String::new(),
             Err(status) => status.message().to_owned(),
         };
-        let (subject, reservation) = (&self.asked.subject, &self.asked.reservation_id);
-        tracing::warn!(subject, reservation, target = ?(&target.provider, &target.model), problem, "the upstream failed over where the hold cannot follow; booked as usage");
+        let (subject, reservation, provider, model) = (&self.asked.subject, &self.asked.reservation_id, &target.provider, &target.model);
+        tracing::warn!(
+            subject,
+            reservation,
+            provider,
+            model,
+            problem,
+            "the upstream failed over where the hold cannot follow; booked as usage"
+        );
         false
     }
 
