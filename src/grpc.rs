@@ -16,6 +16,7 @@ use crate::telemetry::{Telemetry, context};
 pub mod codec;
 mod concerns;
 mod costs;
+pub mod envoy;
 mod guard;
 mod load;
 mod methods;

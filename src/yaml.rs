@@ -15,7 +15,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 pub use near::nearest;
-pub use placed::{Entries, Entry, OneOrMany, Placed};
+pub use placed::{Entries, Entry, OneOrMany, Placed, TextOr};
 pub use problems::{Problems, read_text};
 pub use tree::{At, Places};
 

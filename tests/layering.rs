@@ -100,6 +100,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic_prost", WIRE),
     ("tonic_health", &["app", "grpc"]),
     ("tonic_reflection", &["app", "grpc"]),
+    // What Envoy says is made a request of ours in one place.
+    ("envoy_types", &["grpc/envoy", "grpc/envoy.rs"]),
     ("redb", &["store/embedded", "store/embedded.rs", "medium", "journal"]),
     ("redis", &["store/redis", "store/redis.rs"]),
     ("opentelemetry", &["telemetry"]),

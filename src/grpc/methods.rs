@@ -76,9 +76,9 @@ methods! {
         "SetOverride" ADMIN Settle,
         "AdjustUsage" ADMIN Settle,
     }
-    // What Envoy calls: one request of its own for each it is asked about, and one stream for each.
+    // What Envoy calls: one request of its own for each it is asked about, which may tell what has been used, and one stream for each.
     "envoy.service.ratelimit.v3.RateLimitService" {
-        "ShouldRateLimit" GATEWAY Hold,
+        "ShouldRateLimit" GATEWAY Settle,
     }
     "envoy.service.ext_proc.v3.ExternalProcessor" {
         "Process" GATEWAY Hold,

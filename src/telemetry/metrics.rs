@@ -6,6 +6,7 @@
 
 mod catalogs;
 mod doors;
+mod envoy;
 mod ledger;
 mod reading;
 mod store;
@@ -25,6 +26,8 @@ use self::catalogs::Catalogs;
 pub use self::catalogs::ReloadResult;
 use self::doors::Doors;
 pub use self::doors::Refusal;
+use self::envoy::Envoy;
+pub use self::envoy::{EnvoyFilter, EnvoyResult};
 use self::ledger::Tables;
 pub use self::reading::Reading;
 pub(super) use self::store::error_name;
@@ -49,6 +52,7 @@ pub struct Metrics {
     tables: Arc<Tables>,
     catalogs: Catalogs,
     doors: Doors,
+    envoy: Envoy,
     calls: Histogram<f64>,
     store_duration: Histogram<f64>,
     store_errors: Counter<u64>,
@@ -84,6 +88,7 @@ impl Metrics {
         ledger::register(&meter, &tables);
         let catalogs = Catalogs::register(&meter);
         let doors = Doors::register(&meter);
+        let envoy = Envoy::register(&meter);
         store::build_info(&meter);
         let store_errors = meter.u64_counter(names::STORE_ERRORS.name);
         let store_errors = store_errors.with_description(names::STORE_ERRORS.about).with_unit(names::STORE_ERRORS.unit).build();
@@ -104,6 +109,7 @@ impl Metrics {
             tables,
             catalogs,
             doors,
+            envoy,
         }
     }
 
@@ -121,6 +127,11 @@ impl Metrics {
     /// Counts a call, a page or a connection that was refused.
     pub fn refused(&self, refusal: Refusal) {
         self.doors.refused(refusal);
+    }
+
+    /// Counts what came of something that Envoy asked.
+    pub fn asked_by_envoy(&self, filter: EnvoyFilter, result: EnvoyResult) {
+        self.envoy.asked(filter, result);
     }
 
     /// Counts a change of the ledger that this process brought about, once it is durable.

@@ -166,6 +166,7 @@ metrics! {
     SETTLED: Counter "genquota.reservations.settled" ["{reservation}"] &["action"], "Held reservations that were committed or released.";
     EXPIRED: Counter "genquota.reservations.expired" ["{reservation}"] &["action"], "Held reservations that nobody settled in time.";
     LATE: Counter "genquota.reservations.late" ["{reservation}"] &["action"], "Reservations committed after they had expired.";
+    ENVOY: Counter "genquota.envoy.requests" ["{request}"] &["filter", "result"], "Descriptors and HTTP requests that Envoy asked about, by what came of them.";
     CALLS: Histogram "rpc.server.call.duration" ["s"] &["rpc.system.name", "rpc.method", "rpc.response.status_code"], "How long calls took; a stream, until it began.";
     CALLS_IN_FLIGHT: Gauge "genquota.calls.in_flight" ["{call}"] &[], "Calls in flight, probes and reflection not among them.";
     REFUSED: Counter "genquota.refused" ["{call}"] &["reason"], "Calls and pages refused because of who asked for them.";

@@ -28,7 +28,7 @@ impl Kind {
     }
 }
 
-/// A program that reads what genquota tells.
+/// A program that reads what genquota tells, or asks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// A collector of OpenTelemetry.
@@ -37,6 +37,8 @@ pub(crate) enum Tool {
     Promtool,
     /// A browser.
     Chromium,
+    /// A proxy that asks before it passes a request on.
+    Envoy,
 }
 
 impl Tool {
@@ -48,6 +50,7 @@ impl Tool {
             Self::Prometheus => find("GENQUOTA_TEST_PROMETHEUS", "prometheus/prometheus", Some("prometheus")),
             Self::Promtool => find("GENQUOTA_TEST_PROMTOOL", "prometheus/promtool", Some("promtool")),
             Self::Chromium => find("GENQUOTA_TEST_CHROMIUM", "chromium/chromium", Some("chromium")),
+            Self::Envoy => find("GENQUOTA_TEST_ENVOY", "envoy/envoy", Some("envoy")),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::domain::amount::Micros;
 use crate::domain::catalog::CreditPolicy;
 use crate::domain::counting::{Action, Charging};
+use crate::domain::envoy::Envoy;
 use crate::domain::ids::{CatalogVersion, PlanId, RequestId, TierId};
 use crate::domain::ledger::{EventKind, Fingerprint, Row, State};
 use crate::domain::price_book::{PriceBook, PricedTarget, Unpriced};
@@ -36,6 +37,7 @@ fn catalog() -> Catalog {
         },
         credits: CreditPolicy::default(),
         near_limit_percent: 80,
+        envoy: Envoy::default(),
     }
 }
 
