@@ -173,7 +173,8 @@ class Genquota_PROXY_Callback(CustomLogger):
         if generation is not None:
             sealed = ids.seal(response.id, generation.subject, generation.reservation_id)
             if sealed is None:
-                log.error("genquota: the video id `%s` has no place for a reservation: if it fails, refund `%s` by hand", response.id, generation.reservation_id)
+                hint = "if it fails, refund it by hand"
+                log.error("genquota: the video id `%s` has no place for its reservation `%s`: %s", response.id, generation.reservation_id, hint)
             response.id = sealed or response.id
         elif asked and (paid := ids.open(asked)):
             # LiteLLM makes the id of its answer anew: the customer goes on with the one that was asked for.

@@ -59,7 +59,8 @@ const subject = `visitor-${randomUUID()}`;
 
 const { charged } = await makeVideo(quota, { 'fal/wan-2.2': overloaded, 'runway/gen4-turbo': obliging }, subject, 4);
 const attempt = charged.attempts.at(-1);
-console.log(`made by ${named(attempt.target)}: ${charged.unitsCommitted} credits, ${charged.costCommitted} ${charged.currency} (${attempt.costShift} more than planned)`);
+const cost = `${charged.costCommitted} ${charged.currency} (${attempt.costShift} more than planned)`;
+console.log(`made by ${named(attempt.target)}: ${charged.unitsCommitted} credits, ${cost}`);
 
 for (const provider of [overloaded, silent]) {
   try {

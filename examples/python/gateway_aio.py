@@ -7,7 +7,8 @@ import asyncio
 import time
 
 import grpc
-from gateway import DECISION_PATIENCE, SETTLE_PATIENCE, Attempts, ProviderError, Quota, log, named, pause_before_repeat, require_grant, reservation_of, types, video_work
+from gateway import DECISION_PATIENCE, SETTLE_PATIENCE, Attempts, Quota, log, pause_before_repeat, require_grant, reservation_of, types
+from gateway import ProviderError, named, video_work
 
 
 class AsyncQuota(Quota):
@@ -92,7 +93,8 @@ async def main():
         providers = {"fal/wan-2.2": overloaded, "runway/gen4-turbo": obliging}
         videos = await asyncio.gather(*(make_video(quota, providers, f"visitor-{number}", 4) for number in range(3)))
     for _, charged in videos:
-        print(f"{charged.subject}: made by {named(charged.attempts[-1].target)}: {charged.units_committed} credits, {charged.cost_committed} {charged.currency}")
+        maker = named(charged.attempts[-1].target)
+        print(f"{charged.subject}: made by {maker}: {charged.units_committed} credits, {charged.cost_committed} {charged.currency}")
 
 
 if __name__ == "__main__":

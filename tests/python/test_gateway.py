@@ -53,7 +53,8 @@ class Gateway(unittest.TestCase):
         self.front.seen.clear()
 
     def make(self, seconds=4, **providers):
-        return gateway.make_video(self.quota, {WAN: providers.get("wan", gateway.obliging), GEN4: providers.get("gen4", gateway.obliging)}, self.subject, seconds)
+        both = {WAN: providers.get("wan", gateway.obliging), GEN4: providers.get("gen4", gateway.obliging)}
+        return gateway.make_video(self.quota, both, self.subject, seconds)
 
     def available(self):
         answer = self.quota.call("GetBalance", quota_pb.GetBalanceRequest(subject=self.subject), 10)
