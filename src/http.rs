@@ -34,21 +34,18 @@ struct Body {
     reasons: Vec<Reason>,
 }
 
-/// Who may see the metrics.
+/// Who may see what is not everybody's.
 #[derive(Clone)]
-pub enum MetricsFor {
-    Anybody,
-    /// Who may see what concerns all subjects.
-    Observers(PageGuard),
+pub struct Protection {
+    pub guard: PageGuard,
+    /// True: metrics are everybody's.
+    pub metrics_public: bool,
 }
 
 /// The routes of the admin port.
-pub fn router(health: Health, telemetry: Arc<Telemetry>, metrics_for: &MetricsFor) -> Router {
+pub fn router(health: Health, telemetry: Arc<Telemetry>, protection: &Protection) -> Router {
     let shown = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
-    let shown = match metrics_for {
-        MetricsFor::Anybody => shown,
-        MetricsFor::Observers(guard) => guard.protect_whole(shown),
-    };
+    let shown = if protection.metrics_public { shown } else { protection.guard.protect_whole(shown) };
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(shown)
 }
 
@@ -79,10 +76,16 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::access::Gate;
+
+    /// As where there is no access file.
+    fn open() -> Protection {
+        Protection { guard: PageGuard::new(Gate::open(), Telemetry::local()), metrics_public: false }
+    }
 
     async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
         let request = Request::get(path).body(HttpBody::empty()).unwrap();
-        let response = router(health.clone(), Telemetry::local(), &MetricsFor::Anybody).oneshot(request).await.unwrap();
+        let response = router(health.clone(), Telemetry::local(), &open()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -146,14 +149,14 @@ mod tests {
         let health = Health::starting();
         assert_eq!(ask(&health, "/").await.0, 404);
         let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
-        assert_eq!(router(health, Telemetry::local(), &MetricsFor::Anybody).oneshot(request).await.unwrap().status(), 405);
+        assert_eq!(router(health, Telemetry::local(), &open()).oneshot(request).await.unwrap().status(), 405);
     }
 
     #[tokio::test]
     async fn serving_ends_when_told_to() {
         let (_client, connection) = tokio::io::duplex(64);
         let stop = CancellationToken::new();
-        let routes = router(Health::starting(), Telemetry::local(), &MetricsFor::Anybody);
+        let routes = router(Health::starting(), Telemetry::local(), &open());
         let serving = tokio::spawn(serve(tokio_stream::iter([connection]), routes, Duration::from_secs(60), stop.clone()));
         stop.cancel();
         serving.await.unwrap();
