@@ -12,12 +12,15 @@ mod address;
 mod duration;
 mod exposure;
 mod file;
+mod limits;
 mod problem;
 mod remote;
 mod setting;
 
 pub use address::{AddressError, HttpAddress, ListenAddress, StoreAddress};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use exposure::TlsConfig;
+pub use limits::Limits;
 pub use problem::{ConfigError, Origin, Problem};
 pub use remote::{Login, RedisSettings, Secret};
 pub use setting::{SETTINGS, Setting, setting};
@@ -74,16 +77,6 @@ pub enum CatalogSource {
     File(PathBuf),
 }
 
-/// By what TCP listeners speak TLS; PEM files, each read anew when it changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// Ours, with those between it and an authority. It is there if and only if its key is.
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    /// Authorities of clients. Present: every gRPC client on TCP must show a certificate of one of them.
-    pub client_authorities: Option<PathBuf>,
-}
-
 /// How long reservations are held (product.md L2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReservationConfig {
@@ -102,25 +95,6 @@ pub struct EventsConfig {
     pub max: u64,
     /// How long a watcher may take nothing before its stream is cut.
     pub patience: Duration,
-}
-
-/// What bounds memory, whatever callers do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest request message.
-    pub message_bytes: usize,
-    /// Most calls in flight on one connection.
-    pub streams_per_connection: u32,
-    /// Most connections, all listeners together.
-    pub connections: usize,
-    /// How long a connection may last. None: for ever.
-    pub connection_age: Option<Duration>,
-    /// How long a connection may take until TLS is agreed on and the first bytes have come.
-    pub opening: Duration,
-    /// Most calls in flight, all connections together.
-    pub calls: usize,
-    /// Most transactions waiting for the store.
-    pub queue: usize,
 }
 
 /// What is logged, and how.
@@ -204,15 +178,7 @@ impl Config {
             cost_retention: Duration::from_secs(366 * 24 * 3600),
             drain_deadline: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            limits: Limits {
-                message_bytes: 65_536,
-                streams_per_connection: 256,
-                connections: 1024,
-                connection_age: None,
-                opening: Duration::from_secs(10),
-                calls: 8192,
-                queue: 4096,
-            },
+            limits: Limits::defaults(),
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Human },
             telemetry: TelemetryConfig { cost_log: false },
         }

@@ -37,22 +37,19 @@ struct Body {
     reasons: Vec<Reason>,
 }
 
-/// Who may see the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsFor {
-    Anybody,
-    /// Who may see what concerns all subjects.
-    Observers,
+/// Who may see what is not everybody's.
+#[derive(Clone)]
+pub struct Protection {
+    pub guard: PageGuard,
+    /// True: metrics are everybody's.
+    pub metrics_public: bool,
 }
 
 /// The routes of the admin port.
-pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations, guard: &PageGuard, metrics_for: MetricsFor) -> Router {
+pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations, protection: &Protection) -> Router {
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
-    let metrics = match metrics_for {
-        MetricsFor::Anybody => metrics,
-        MetricsFor::Observers => guard.protect_whole(metrics),
-    };
-    probes(health).merge(metrics).merge(operations::router(operations, guard))
+    let metrics = if protection.metrics_public { metrics } else { protection.guard.protect_whole(metrics) };
+    probes(health).merge(metrics).merge(operations::router(operations, &protection.guard))
 }
 
 /// What is answered to anybody.

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::AllReloads;
+use super::guarded::AllReloads;
 
 /// Takes every SIGHUP from now on.
 #[cfg(unix)]

@@ -1,6 +1,7 @@
-//! What other hosts can reach must be protected, or the risk accepted (`insecure`).
+//! TLS of what is served; and that what other hosts can reach is protected, or the risk accepted (`insecure`).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::{Config, Origin, Problem};
 
@@ -10,6 +11,16 @@ const HINT: &str =
 /// The same for the HTTP port, which probes want to reach.
 const HTTP_HINT: &str = "set `tls.cert`, `tls.key` and `access`, keep it on `127.0.0.1`, or accept the risk with `insecure: true`; \
                          for probes of gRPC health alone there is `health`";
+
+/// By what TCP listeners speak TLS; PEM files, each read anew when it changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Ours, with those between it and an authority. It is there if and only if its key is.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Authorities of clients. Present: every gRPC client on TCP must show a certificate of one of them.
+    pub client_authorities: Option<PathBuf>,
+}
 
 /// Adds what of TLS contradicts itself, and every address that is open to others.
 pub(super) fn check(config: &Config, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {

@@ -14,7 +14,8 @@ use crate::lab::{Process, Tool, wait_for};
 use crate::sidecar::{Sidecar, TRACE};
 
 /// Shown only where there is something to show: a journal, a subscriber.
-const NOT_ALWAYS: [&str; 3] = ["genquota_journal_queued", "genquota_journal_dead", "genquota_stream_lag_seconds"];
+const NOT_ALWAYS: [&str; 4] =
+    ["genquota_journal_queued", "genquota_journal_dead", "genquota_stream_lag_seconds", "genquota_certificate_expiry_seconds"];
 
 /// A sidecar after one generation that failed over.
 async fn used() -> Sidecar {
