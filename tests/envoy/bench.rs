@@ -206,7 +206,7 @@ impl Sidecar {
         self.metric(&format!("genquota_envoy_requests_total{{filter=\"{filter}\",result=\"{result}\"}}"))
     }
 
-    fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> f64 {
         let text = ask(self.served.http.as_deref().unwrap(), "GET", "/metrics", &[]).body;
         let number = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         number.unwrap_or_else(|| panic!("{series}: {text}")).parse().unwrap()

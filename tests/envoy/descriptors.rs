@@ -97,6 +97,13 @@ async fn nothing_is_taken_back_by_negative_hits() {
 }
 
 #[tokio::test]
+async fn more_descriptors_than_are_sensible_are_refused() {
+    let sidecar = Sidecar::start("memory:", &[]).await;
+    let refused = ask(&sidecar, &vec![images("acme", None); 65], 1).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, "descriptors: has 65 descriptors; at most 64 are allowed"));
+}
+
+#[tokio::test]
 async fn what_no_mapping_fits_is_allowed_and_counted() {
     let sidecar = Sidecar::start("memory:", &[]).await;
     let unmapped = descriptor(&[("route", "unheard-of"), ("subject", "acme")]);

@@ -52,6 +52,26 @@ async fn without_a_sidecar_everything_passes_where_envoy_is_told_so() {
 }
 
 #[tokio::test]
+async fn usage_that_is_reported_while_the_store_is_away_is_booked_when_it_is_back() {
+    let mut redis = Server::start(Kind::Valkey, Settings::default().aof(Aof::Always));
+    let mut sidecar = Sidecar::start(&redis.url(), &["--request-timeout", "2s", "--journal", "off"]).await;
+    let upstream = Upstream::start();
+    let envoy = Envoy::start("rate-limit.yaml", sidecar.port(), [upstream.port, NOBODY]);
+    let address = envoy.address().to_owned();
+    let headers = [ACME, ("x-play", "gated"), ("x-say", "x-seconds-made=7")];
+    let client = std::thread::spawn(move || crate::bench::ask(&address, "POST", "/v1/videos", &headers));
+    wait_for("the request", || (upstream.heard().len() == 1).then_some(()));
+    redis.kill();
+    upstream.open_gate();
+    assert_eq!(client.join().unwrap().status, 200);
+    wait_for("the report", || {
+        (sidecar.metric("genquota_store_errors_total{error=\"unavailable\",operation=\"settle\"}") > 0.0).then_some(())
+    });
+    redis.restart();
+    sidecar.used_is("acme", "7").await;
+}
+
+#[tokio::test]
 async fn a_hold_that_comes_after_envoy_has_given_up_is_released() {
     let redis = Server::start(Kind::Valkey, Settings::default());
     let mut sidecar = Sidecar::start(&redis.url(), &["--journal", "off"]).await;

@@ -16,6 +16,7 @@ use super::Caller;
 use super::asking;
 use super::refusal::{Refusal, is_no_answer};
 use super::said::Entries;
+use super::settling::persist;
 use crate::domain::charge::InvalidField;
 use crate::domain::envoy::{Envoy, Mode};
 use crate::domain::ids::CatalogVersion;
@@ -23,6 +24,9 @@ use crate::grpc::{Handlers, status};
 use crate::proto::v1;
 use crate::service::ServiceError;
 use crate::telemetry::{EnvoyFilter, EnvoyResult, context};
+
+/// Most descriptors of one request: as many as a work has items. Each is a decision of its own.
+const DESCRIPTORS_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl RateLimitService for Handlers {
@@ -61,6 +65,10 @@ struct Standing {
 }
 
 async fn decide(caller: Caller, request: RateLimitRequest) -> Result<RateLimitResponse, Status> {
+    if request.descriptors.len() > DESCRIPTORS_MAX {
+        let problem = format!("has {} descriptors; at most {DESCRIPTORS_MAX} are allowed", request.descriptors.len());
+        return Err(status::invalid(&[InvalidField::new("descriptors", problem)]));
+    }
     let catalog = caller.handlers.service.catalog();
     let mut decided = Vec::with_capacity(request.descriptors.len());
     let mut failed = None;
@@ -128,13 +136,17 @@ impl Asked<'_> {
             (Err(status), Mode::Check | Mode::Take) => return Ok(Some(Decided::refused(&status))),
         };
         match mapped.mode {
-            Mode::Record => caller.record(asking::record(asked)).await.map(|_| Some(Decided::Free)).map_err(|status| self.told(status)),
+            Mode::Record => {
+                let usage = asking::record(asked);
+                let recorded = persist(|| caller.record(usage.clone())).await;
+                recorded.map(|_| Some(Decided::Free)).map_err(|status| self.told(status))
+            }
             Mode::Check => reserve(caller, v1::ReserveRequest { validate_only: true, ..asked }).await.map(Some),
             Mode::Take => reserve(caller, asked).await.map(Some),
         }
     }
 
-    /// Usage is reported when its request is over: nobody looks at the answer.
+    /// Usage is reported once, when its request is over, and nobody looks at the answer.
     fn told(&self, status: Status) -> Status {
         let (domain, code, problem) = (self.domain, status.code(), status.message());
         tracing::error!(domain, descriptor = self.index, ?code, problem, "usage that Envoy reports is not booked");
@@ -191,7 +203,7 @@ async fn settle(caller: &Caller, decided: &[Decided], is_charged: bool) -> Resul
             caller.commit(v1::CommitRequest { subject, reservation_id, ..v1::CommitRequest::default() }).await.map(|_| ())
         } else {
             let outcome = v1::Outcome::Cancelled.into();
-            let detail = "another descriptor of the request is over its limit".to_owned();
+            let detail = "another descriptor of the request was not granted".to_owned();
             let request = v1::ReleaseRequest { subject, reservation_id, outcome, detail, ..v1::ReleaseRequest::default() };
             caller.release(request).await.map(|_| ())
         };

@@ -1,6 +1,6 @@
 //! How an HTTP exchange ends: what was used is committed, what came to nothing is released.
 //!
-//! A gateway would ask again until it has an answer, and no gateway is there: so this does. It runs in a task of its own, which neither Envoy
+//! A gateway would ask again until it has an answer, and no gateway is there: so [`persist`] does. It runs in a task of its own, which neither Envoy
 //! nor a client that goes away can cut in half.
 
 use std::time::Duration;
@@ -179,7 +179,7 @@ impl Charged {
 }
 
 /// Asks until there is an answer, or for as long as is sensible. Every settlement may be repeated.
-async fn persist<T, F: Future<Output = Result<T, Status>>>(ask: impl Fn() -> F) -> Result<T, Status> {
+pub(super) async fn persist<T, F: Future<Output = Result<T, Status>>>(ask: impl Fn() -> F) -> Result<T, Status> {
     let mut pause = PAUSE_FIRST;
     for _ in 1..TRIES_MAX {
         match ask().await {
