@@ -1,6 +1,7 @@
 //! The gRPC edge: wire types in, wire types out. A handler converts, makes one service call, converts; no policy lives here.
 //!
-//! `guard` stands before every service and says who may pass. `status` is the only place that knows `tonic::Status`, `read` and `write` the only ones that know both wire and domain types.
+//! `guard` stands before every service and says who may pass. `status` is the only place that knows `tonic::Status`, `read` and `write` the
+//! only ones that know both wire and domain types.
 
 use std::sync::Arc;
 use std::time::Duration;

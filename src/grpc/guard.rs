@@ -100,16 +100,17 @@ where
         if methods::is_open(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let method = match self.layer.admit(&mut request) {
-            Ok(method) => method,
-            Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
-        };
         // The one that is ready goes with the call; its clone has to become ready anew.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let load = self.layer.load.clone();
+        let layer = self.layer.clone();
+        // All of it within the future: only there is the call's span the current one.
         Box::pin(async move {
-            match load.slot(method.urgency).await {
+            let method = match layer.admit(&mut request) {
+                Ok(method) => method,
+                Err(status) => return Ok(status.into_http()),
+            };
+            match layer.load.slot(method.urgency).await {
                 Ok(slot) => load::within(slot, inner.call(request)).await,
                 Err(load::Overloaded) => Ok(status::overloaded().into_http()),
             }
