@@ -27,13 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     // A call of the contract that has no handler yet answers UNIMPLEMENTED.
-    tonic_prost_build::configure()
-        .generate_default_stubs(true)
-        .codec_path("crate::grpc::codec::Codec")
-        .btree_map(".")
-        .build_client(true)
-        .build_server(true)
-        .compile_fds_with_config(with_comments, config)?;
+    let is_server = std::env::var_os("CARGO_FEATURE_SERVER").is_some();
+    let mut builder = tonic_prost_build::configure().generate_default_stubs(true).btree_map(".").build_client(true).build_server(is_server);
+    if is_server {
+        builder = builder.codec_path("crate::grpc::codec::Codec");
+    }
+    builder.compile_fds_with_config(with_comments, config)?;
 
     // Storage records are nobody's interface: not in the descriptors that reflection serves. A transfer is written as their JSON.
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;

@@ -1,10 +1,9 @@
 //! The admin port: is the process alive, may it be sent work, what does it count, and what does a person on call see?
 //!
-//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. It decides nothing: what a store's silence means is
-//! the outage policy's to say, and is handed in as a [`StoreHealth`]; what is counted is `telemetry`'s; what the operations page tells of
-//! customers is read from `service`.
+//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. Probes are answered to anybody; what shows more stands
+//! behind the [`PageGuard`]. It decides nothing: what a store's silence means is the outage policy's to say, and is handed in as a
+//! [`StoreHealth`]; what is counted is `telemetry`'s; what the operations page tells of customers is read from `service`.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -12,16 +11,18 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Telemetry;
 
+mod guard;
 mod health;
 mod operations;
+mod server;
 
-pub use health::{CatalogHealth, Health, HealthState, Phase, Reason, StoreHealth};
+pub use guard::PageGuard;
+pub use health::{CatalogHealth, FilesHealth, Health, HealthState, Phase, Reason, StoreHealth};
 pub use operations::Operations;
+pub use server::serve;
 
 /// A probe wants the truth of this instant.
 const NEVER_STORED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
@@ -36,21 +37,27 @@ struct Body {
     reasons: Vec<Reason>,
 }
 
+/// Who may see the metrics.
+#[derive(Clone)]
+pub enum MetricsFor {
+    Anybody,
+    /// Who may see what concerns all subjects.
+    Observers(PageGuard),
+}
+
 /// The routes of the admin port.
-pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations) -> Router {
-    probes(health, telemetry).merge(operations::router(operations))
+pub fn router(health: Health, telemetry: Arc<Telemetry>, metrics_for: &MetricsFor, operations: Operations) -> Router {
+    for_programs(health, telemetry, metrics_for).merge(operations::router(operations))
 }
 
 /// What programs ask for: the probes, and metrics.
-fn probes(health: Health, telemetry: Arc<Telemetry>) -> Router {
-    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(metrics)
-}
-
-/// Serves the routes of the admin port until `stop` is cancelled and what is in flight has been answered. Cancel it last: while the rest
-/// drains, `/readyz` must still say so.
-pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+fn for_programs(health: Health, telemetry: Arc<Telemetry>, metrics_for: &MetricsFor) -> Router {
+    let shown = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
+    let shown = match metrics_for {
+        MetricsFor::Anybody => shown,
+        MetricsFor::Observers(guard) => guard.protect_whole(shown),
+    };
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(shown)
 }
 
 /// 200 as long as the process answers at all; never asks the store, so that a store outage restarts nobody.
@@ -72,15 +79,18 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> ([(HeaderName, &'st
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::{Body as HttpBody, to_bytes};
     use axum::http::Request;
+    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 
     use super::*;
 
     async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
         let request = Request::get(path).body(HttpBody::empty()).unwrap();
-        let response = probes(health.clone(), Telemetry::local()).oneshot(request).await.unwrap();
+        let response = for_programs(health.clone(), Telemetry::local(), &MetricsFor::Anybody).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -144,15 +154,16 @@ mod tests {
         let health = Health::starting();
         assert_eq!(ask(&health, "/elsewhere").await.0, 404);
         let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
-        assert_eq!(probes(health, Telemetry::local()).oneshot(request).await.unwrap().status(), 405);
+        assert_eq!(for_programs(health, Telemetry::local(), &MetricsFor::Anybody).oneshot(request).await.unwrap().status(), 405);
     }
 
     #[tokio::test]
     async fn serving_ends_when_told_to() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_client, connection) = tokio::io::duplex(64);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, probes(Health::starting(), Telemetry::local()), stop.clone()));
+        let routes = for_programs(Health::starting(), Telemetry::local(), &MetricsFor::Anybody);
+        let serving = tokio::spawn(serve(tokio_stream::iter([connection]), routes, Duration::from_secs(60), stop.clone()));
         stop.cancel();
-        serving.await.unwrap().unwrap();
+        serving.await.unwrap();
     }
 }

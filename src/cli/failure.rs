@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 
 use super::exit::{self, Exit};
 use crate::catalog::Problems;
-use crate::client::ConnectError;
+use crate::client::{ConnectError, ServerAddress, reason_named};
 use crate::config::ConfigError;
 use crate::proto::v1::ErrorReason;
 
@@ -19,7 +19,10 @@ pub enum Failure {
     /// What was given makes no sense.
     Usage(anyhow::Error),
     /// No server, or it went away during the call.
-    Unreachable(ConnectError),
+    Unreachable {
+        server: ServerAddress,
+        source: tonic::transport::Error,
+    },
     /// The server answered with a status code.
     Status {
         status: Box<Status>,
@@ -37,7 +40,10 @@ impl From<ConfigError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        Self::Unreachable(error)
+        match error {
+            ConnectError::Unreachable { server, source } => Self::Unreachable { server, source },
+            wrong => Self::Usage(wrong.into()),
+        }
     }
 }
 
@@ -80,7 +86,7 @@ impl Failure {
             Self::Config(_) | Self::Usage(_) => exit::USAGE,
             // A server that does not start because of its catalog was told something wrong.
             Self::Other(error) if error.chain().any(|cause| cause.is::<Problems>()) => exit::USAGE,
-            Self::Unreachable(_) => exit::UNAVAILABLE,
+            Self::Unreachable { .. } => exit::UNAVAILABLE,
             Self::Status { status, .. } if is_lost_connection(status) => exit::UNAVAILABLE,
             Self::Status { .. } | Self::Other(_) => exit::FAILED,
         }
@@ -108,9 +114,12 @@ impl Failure {
     fn told(&self) -> Told {
         match self {
             Self::Config(error) => Told { message: error.to_string(), ..Told::default() },
-            Self::Unreachable(error) => {
-                let message = format!("{error}: {}", innermost(&error.source));
-                let hints = vec!["start one with `genquota serve`, or name another: `--server` or `GENQUOTA_SERVER`".to_owned()];
+            Self::Unreachable { server, source } => {
+                let message = format!("no server at `{server}`: {}", innermost(source));
+                let mut hints = vec!["start one with `genquota serve`, or name another: `--server` or `GENQUOTA_SERVER`".to_owned()];
+                if matches!(server, ServerAddress::Tls(_)) {
+                    hints.push("over TLS, `--tls-ca` names whom to trust, `--tls-cert` and `--tls-key` what to show".to_owned());
+                }
                 Told { message, hints, ..Told::default() }
             }
             Self::Status { status, made_id } => told_of_status(status, made_id.as_ref()),
@@ -203,16 +212,12 @@ fn told_of_status(status: &Status, made_id: Option<&(&'static str, String)>) -> 
 
 /// The reason the server gave for a status, where it gave one that is known.
 pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
-    status.get_details_error_info().map(|info| known(&info.reason))
-}
-
-fn known(reason: &str) -> ErrorReason {
-    ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")).unwrap_or(ErrorReason::Unspecified)
+    status.get_details_error_info().map(|info| reason_named(&info.reason))
 }
 
 /// What to do next, by the reason the server gave.
 fn hint(reason: &str, code: Code) -> Option<&'static str> {
-    match known(reason) {
+    match reason_named(reason) {
         ErrorReason::ReservationNotFound => Some("if there was usage, book it with `genquota record`"),
         ErrorReason::ReservationSettled => Some("`genquota reservation` shows how it ended"),
         ErrorReason::IdReused => Some("name a new id, or repeat the call exactly as it was"),

@@ -3,14 +3,11 @@
 //! Nothing is resolved, bound or opened here.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::address::{HostPort, PlaceError, masked, socket_path};
 use crate::store::redis::{Address as RedisAddress, AddressError as RedisAddressError};
-
-/// Longest path of a unix socket: the kernel's 108 bytes with the final zero.
-const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// Schemes of stores, as told to whoever names another.
 const STORE_FORMS: &str = "`embedded:DIR`, `memory:`, `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://`, `rediss+sentinel://`, \
@@ -19,14 +16,8 @@ const STORE_FORMS: &str = "`embedded:DIR`, `memory:`, `redis://`, `rediss://`, `
 /// Why a text is not an address. Secrets inside it are masked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    #[error("not an address: `{0}`; write `HOST:PORT`")]
-    NotHostPort(String),
-    #[error("not a port: `{0}`; ports are 0 to 65535")]
-    Port(String),
-    #[error("no path: `{0}`; write `unix:PATH`")]
-    NoSocketPath(String),
-    #[error("too long for the path of a socket: {bytes} bytes; at most {UNIX_PATH_BYTES_MAX} are possible")]
-    SocketPathTooLong { bytes: usize },
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error("no such store: `{0}`; supported are {STORE_FORMS}")]
     StoreScheme(String),
     #[error("no directory: `{0}`; write `embedded:DIR`")]
@@ -35,13 +26,6 @@ pub enum AddressError {
     MemoryStorePath(String),
     #[error(transparent)]
     Redis(#[from] RedisAddressError),
-}
-
-/// A host, by name or number, and a port; 0 lets the system choose one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPort {
-    host: String,
-    port: u16,
 }
 
 /// Where gRPC is served.
@@ -69,30 +53,12 @@ pub enum StoreAddress {
     Redis(RedisAddress),
 }
 
-impl HostPort {
-    pub fn loopback(port: u16) -> Self {
-        Self { host: "127.0.0.1".to_owned(), port }
-    }
-
-    /// Without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Host and port as the standard library resolves them.
-    pub fn pair(&self) -> (&str, u16) {
-        (&self.host, self.port)
-    }
-
-    /// True: only this host can reach it. A name other than `localhost` is not looked up and counts as reachable.
+impl HttpAddress {
+    /// True: only this host can reach it, or nobody.
     pub fn is_loopback(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().is_loopback(),
-            Err(_) => self.host.eq_ignore_ascii_case("localhost"),
+        match self {
+            Self::Off => true,
+            Self::At(address) => address.is_loopback(),
         }
     }
 }
@@ -107,37 +73,13 @@ impl ListenAddress {
     }
 }
 
-impl FromStr for HostPort {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let wrong = || AddressError::NotHostPort(masked(text));
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => inner,
-            Some(_) => return Err(wrong()),
-            None => host,
-        };
-        let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-        let is_bracketed = host.len() != text.len() - port.len() - 1;
-        if !is_name && !is_bracketed {
-            return Err(wrong());
-        }
-        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(AddressError::Port(masked(port)));
-        }
-        let port = port.parse().map_err(|_| AddressError::Port(port.to_owned()))?;
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
 impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text.strip_prefix("unix:") {
-            None => text.parse().map(Self::Tcp),
-            Some(path) => socket_path(path).map(Self::Unix),
+            None => Ok(Self::Tcp(text.parse()?)),
+            Some(path) => Ok(Self::Unix(socket_path(path)?)),
         }
     }
 }
@@ -146,7 +88,7 @@ impl FromStr for HttpAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
+        if text == "off" { Ok(Self::Off) } else { Ok(Self::At(text.parse()?)) }
     }
 }
 
@@ -164,32 +106,6 @@ impl FromStr for StoreAddress {
             Some(("memory", _)) => Err(AddressError::MemoryStorePath(text.to_owned())),
             _ => Err(AddressError::StoreScheme(masked(text))),
         }
-    }
-}
-
-/// The path of a unix socket, after its `unix:`.
-pub(crate) fn socket_path(path: &str) -> Result<PathBuf, AddressError> {
-    match path.len() {
-        0 => Err(AddressError::NoSocketPath(format!("unix:{path}"))),
-        bytes if bytes > UNIX_PATH_BYTES_MAX => Err(AddressError::SocketPathTooLong { bytes }),
-        _ => Ok(path.into()),
-    }
-}
-
-/// A text with what stands before the `@` of a URL's host replaced by `***`.
-pub fn masked(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let host_start = rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())].rfind('@');
-    // A password may hold a bare `/`: what looks like a secret is masked up to the last `@`.
-    match host_start.or_else(|| rest.rfind('@')) {
-        Some(at) => format!("{scheme}://***{}", &rest[at..]),
-        None => text.to_owned(),
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
     }
 }
 
@@ -261,36 +177,6 @@ mod tests {
         assert!(format!("unix:{}", "x".repeat(108)).parse::<ListenAddress>().is_err());
         for text in ["", "memory", "memory:x", "embedded:", "embedded", "redis:h", "redis://", "http://h", "/var/lib"] {
             assert!(text.parse::<StoreAddress>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_this_host_is_loopback() {
-        for (text, loopback) in [
-            ("127.0.0.1:1", true),
-            ("127.255.0.9:1", true),
-            ("[::1]:1", true),
-            ("[::ffff:127.0.0.1]:1", true),
-            ("LocalHost:1", true),
-            ("0.0.0.0:1", false),
-            ("[::]:1", false),
-            ("10.0.0.1:1", false),
-            ("localhost.example:1", false),
-        ] {
-            assert_eq!(text.parse::<HostPort>().unwrap().is_loopback(), loopback, "{text}");
-        }
-    }
-
-    #[test]
-    fn passwords_are_masked() {
-        for (text, shown) in [
-            ("redis://user:secret@cache:6379/0", "redis://***@cache:6379/0"),
-            ("redis://:se/cr@t@cache", "redis://***@cache"),
-            ("redis://:se/cret@cache", "redis://***@cache"),
-            ("redis://cache:6379", "redis://cache:6379"),
-            ("embedded:a@b", "embedded:a@b"),
-        ] {
-            assert_eq!(masked(text), shown);
         }
     }
 }

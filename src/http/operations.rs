@@ -1,8 +1,7 @@
 //! The operations page: what a person on call looks at, written by the server and readable without scripts.
 //!
 //! A reader of `service` and nothing else: every number is one that a call of the API or `/metrics` gives, and what a store that is away
-//! does not tell is said in its place. Nothing here decides, and nothing changes anything. Who may look is the affair of whoever wraps
-//! [`router`]; the subject that is looked up is always the parameter `subject`.
+//! does not tell is said in its place. Nothing here decides, and nothing changes anything. Who may look is the [`PageGuard`]'s to say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use axum::http::header::{
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -27,7 +26,8 @@ use self::shown::Moment;
 use self::sidecar::Sidecar;
 use self::subject::SubjectPage;
 use self::subjects::SubjectsPage;
-use super::Health;
+use super::{Health, PageGuard};
+use crate::access::Principal;
 use crate::service::{Service, ServiceError};
 use crate::telemetry::Telemetry;
 
@@ -71,6 +71,7 @@ pub struct Operations {
     store: Box<str>,
     /// Since when this process counts.
     since: Timestamp,
+    guard: PageGuard,
     turns: Semaphore,
 }
 
@@ -90,9 +91,9 @@ enum Section {
 }
 
 impl Operations {
-    pub fn new(service: Arc<Service>, health: Health, telemetry: Arc<Telemetry>, store: &str) -> Self {
+    pub fn new(service: Arc<Service>, health: Health, telemetry: Arc<Telemetry>, store: &str, guard: PageGuard) -> Self {
         let since = service.now();
-        Self { service, health, telemetry, store: store.into(), since, turns: Semaphore::new(PAGES_AT_ONCE) }
+        Self { service, health, telemetry, store: store.into(), since, guard, turns: Semaphore::new(PAGES_AT_ONCE) }
     }
 
     fn frame(&self, section: Section, refresh: Refresh) -> Frame {
@@ -115,20 +116,22 @@ impl Operations {
     }
 }
 
-/// Every route of the page, with its headers.
+/// Every route of the page, each behind the guard that it needs, with the headers of all.
 pub fn router(operations: Operations) -> Router {
+    let guard = operations.guard.clone();
+    let operations = Arc::new(operations);
+    let whole = Router::new().route("/operations", get(overview)).route("/operations.json", get(overview_as_json));
+    let some = Router::new().route("/operations/subjects", get(subjects));
     Router::new()
         .route("/", get(|| async { Redirect::to("/operations") }))
-        .route("/operations", get(overview))
-        .route("/operations.json", get(overview_as_json))
-        .route("/operations/subjects", get(subjects))
         .route("/operations/style.css", get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
         .route("/operations/icon.svg", get(|| async { ([(CONTENT_TYPE, "image/svg+xml")], ICON) }))
-        .layer(map_response(guarded))
-        .with_state(Arc::new(operations))
+        .merge(guard.protect_whole(whole.with_state(operations.clone())))
+        .merge(guard.protect(some.with_state(operations)))
+        .layer(map_response(with_headers))
 }
 
-async fn guarded(mut response: Response) -> Response {
+async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -154,18 +157,30 @@ async fn overview_as_json(State(operations): State<Arc<Operations>>, Query(param
     }
 }
 
-/// All subjects, or the one that is looked up.
-async fn subjects(State(operations): State<Arc<Operations>>, Query(parameters): Query<Parameters>) -> Response {
+/// All subjects, or the one that is looked up, as far as whoever asks may see them.
+async fn subjects(
+    State(operations): State<Arc<Operations>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Query(parameters): Query<Parameters>,
+) -> Response {
     let refresh = parameters.refresh();
     let found = match parameters.subject() {
-        Ok(None) => operations.subjects(&parameters).await.map(|listing| {
-            let frame = operations.frame(Section::Subjects, refresh);
-            page(StatusCode::OK, &SubjectsPage { frame, listing })
-        }),
-        Ok(Some(asked)) => operations.subject(asked).await.map(|found| {
-            let frame = operations.frame(Section::Subjects, refresh);
-            page(StatusCode::OK, &SubjectPage { frame, found })
-        }),
+        Ok(None) => {
+            let listing = if principal.reaches(None).is_ok() { operations.subjects(&parameters).await.map(Some) } else { Ok(None) };
+            listing.map(|listing| {
+                let frame = operations.frame(Section::Subjects, refresh);
+                page(StatusCode::OK, &SubjectsPage { frame, listing })
+            })
+        }
+        Ok(Some(asked)) => {
+            if let Err(forbidden) = principal.reaches(Some(asked.subject.as_str())) {
+                return operations.guard.refuse(&forbidden);
+            }
+            operations.subject(asked).await.map(|found| {
+                let frame = operations.frame(Section::Subjects, refresh);
+                page(StatusCode::OK, &SubjectPage { frame, found })
+            })
+        }
         Err(problem) => Err(problem),
     };
     found.unwrap_or_else(|problem| operations.problem(Section::Subjects, refresh, problem.about(&parameters)))

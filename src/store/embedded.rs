@@ -8,7 +8,6 @@ mod archive;
 mod audit;
 mod disk;
 mod home;
-mod medium;
 mod shelf;
 mod sums;
 mod worker;
@@ -23,8 +22,6 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::archive::EmbeddedArchive;
 use self::home::Home;
-pub use self::medium::{Directory, Medium};
-pub(super) use self::medium::{Watched, rewrite};
 use self::shelf::{EmbeddedFeed, Shelf};
 use self::worker::{Core, Job, Worker};
 use super::metered::Batches;
@@ -36,6 +33,10 @@ use crate::domain::ids::{CatalogVersion, ReservationId, SubjectId};
 use crate::domain::ledger::{Account, AccountKey, Answer, HistoryPlace, Row, Transaction};
 use crate::domain::subject::Document;
 use crate::domain::summary::CostSum;
+use crate::medium::{Directory, Medium};
+
+/// The ledger's file in its directory.
+const FILE: &str = "ledger.redb";
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -108,7 +109,7 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Opens the store in a directory, and creates either if it does not exist. Reads all of it: blocks for as long as that takes.
     pub fn open(directory: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let medium = Directory::take(directory).map_err(|source| OpenError::take(directory, source))?;
+        let medium = Directory::take(directory, FILE).map_err(|source| OpenError::take(directory, source))?;
         Self::open_on(Arc::new(medium), options, clock)
     }
 

@@ -5,6 +5,7 @@
 //! `other`, and none ever says who.
 
 mod catalogs;
+mod doors;
 mod ledger;
 mod reading;
 mod store;
@@ -22,6 +23,8 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::catalogs::Catalogs;
 pub use self::catalogs::ReloadResult;
+use self::doors::Doors;
+pub use self::doors::Refusal;
 use self::ledger::Tables;
 pub use self::reading::Reading;
 pub(super) use self::store::error_name;
@@ -45,6 +48,7 @@ pub struct Metrics {
     registry: Registry,
     tables: Arc<Tables>,
     catalogs: Catalogs,
+    doors: Doors,
     calls: Histogram<f64>,
     store_duration: Histogram<f64>,
     store_errors: Counter<u64>,
@@ -79,6 +83,7 @@ impl Metrics {
         let tables = Arc::new(Tables::default());
         ledger::register(&meter, &tables);
         let catalogs = Catalogs::register(&meter);
+        let doors = Doors::register(&meter);
         store::build_info(&meter);
         let store_errors = meter.u64_counter(names::STORE_ERRORS.name);
         let store_errors = store_errors.with_description(names::STORE_ERRORS.about).with_unit(names::STORE_ERRORS.unit).build();
@@ -98,6 +103,7 @@ impl Metrics {
             registry,
             tables,
             catalogs,
+            doors,
         }
     }
 
@@ -110,6 +116,11 @@ impl Metrics {
     /// Counts a reload of the catalog.
     pub fn reloaded(&self, result: ReloadResult) {
         self.catalogs.reloaded(result);
+    }
+
+    /// Counts a call, a page or a connection that was refused.
+    pub fn refused(&self, refusal: Refusal) {
+        self.doors.refused(refusal);
     }
 
     /// Counts a change of the ledger that this process brought about, once it is durable.

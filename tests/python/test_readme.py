@@ -1,7 +1,7 @@
-"""The README does what it says.
+"""The README and the documents that show commands do what they say.
 
-Its ```python block is `examples/python/quickstart.py`, word for word. In its ```console blocks every line `$ genquota ...` is run
-in order against one fresh server and must exit with 0; a comment such as `# exits 3` at its end says otherwise. Other lines are output
+The README's ```python block is `examples/python/quickstart.py`, word for word. In ```console blocks every line `$ genquota ...` or `$ echo ...` is run
+in order against one fresh server for each document and must exit with 0; a comment such as `# exits 3` at its end says otherwise. Other lines are output
 and are not compared, and other commands are not run. A line that ends in a backslash goes on in the next. `$ genquota serve ...` is not
 started: its flags are checked by `genquota config`. The commands see the repository as their directory and an empty home.
 """
@@ -17,6 +17,8 @@ from pathlib import Path
 import sidecar
 
 README = sidecar.ROOT / "README.md"
+# Documents whose commands are run.
+DOCUMENTS = (README, sidecar.ROOT / "docs/security.md")
 QUICKSTART = sidecar.ROOT / "examples/python/quickstart.py"
 EXITS = re.compile(r"\s+#.*\bexits (\d+)\b.*$")
 
@@ -26,10 +28,10 @@ def blocks(text, language):
 
 
 def commands(text):
-    """The genquota commands of the console blocks, each with the exit code it must have."""
+    """The commands of the console blocks that are run, each with the exit code it must have."""
     for block in blocks(text, "console"):
         for line in block.replace("\\\n", " ").splitlines():
-            if re.match(r"\$ genquota\b", line):
+            if re.match(r"\$ (genquota|echo)\b", line):
                 told = EXITS.search(line)
                 yield EXITS.sub("", line[2:]).strip(), int(told.group(1)) if told else 0
 
@@ -70,13 +72,18 @@ class Readme(unittest.TestCase):
         for block in blocks(README.read_text(), "python"):
             self.assertEqual(block, QUICKSTART.read_text(), "copy examples/python/quickstart.py into README.md")
 
-    def test_commands_in_the_readme_do_what_they_say(self):
+    def test_commands_in_documents_do_what_they_say(self):
+        for document in DOCUMENTS:
+            with self.subTest(document=document.name):
+                self.run_commands(document)
+
+    def run_commands(self, document):
         with sidecar.Sidecar() as server, tempfile.TemporaryDirectory() as home:
             (Path(home) / "genquota").symlink_to(sidecar.binary())
             environment = sidecar.environment(
                 GENQUOTA_SERVER=f"http://{server.address}", HOME=home, XDG_DATA_HOME=home, PATH=f"{home}{os.pathsep}{os.environ['PATH']}"
             )
-            for command, code in commands(README.read_text()):
+            for command, code in commands(document.read_text()):
                 with self.subTest(command=command):
                     run = subprocess.run(
                         ["bash", "-euo", "pipefail", "-c", checked_only(command)],

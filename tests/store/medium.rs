@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use genquota::store::embedded::Medium;
+use genquota::medium::Medium;
 use redb::StorageBackend;
 
 #[derive(Debug, Clone, Default)]

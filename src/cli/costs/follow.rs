@@ -100,7 +100,7 @@ pub(super) fn cursor_of(update: &Update) -> &String {
 /// Whether another try may end otherwise.
 fn is_passing(failure: &Failure) -> bool {
     match failure {
-        Failure::Unreachable(_) => true,
+        Failure::Unreachable { .. } => true,
         // Nothing changes that until an operator has looked at it.
         Failure::Status { status, .. } if reason(status) == Some(ErrorReason::StoreDataLost) => false,
         Failure::Status { status, .. } => match status.code() {

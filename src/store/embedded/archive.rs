@@ -11,9 +11,10 @@ use jiff::Timestamp;
 
 use super::disk::{Disk, Importing, Kept};
 use super::home::Opener;
-use super::{Directory, Medium, OpenError, Options, can_be_written};
+use super::{FILE, OpenError, Options, can_be_written};
 use crate::domain::ids::SubjectId;
 use crate::domain::summary::CostSum;
+use crate::medium::{Directory, Medium};
 use crate::store::transfer::{Extent, Header, Line, Put, Source, SubjectState, Sums, Target, TransferError, Writer};
 
 /// A database to read from or to fill.
@@ -49,7 +50,7 @@ impl EmbeddedArchive {
     }
 
     fn open_on(directory: &Path, create: bool) -> Result<Option<Self>, OpenError> {
-        let medium: Arc<dyn Medium> = Arc::new(Directory::take(directory).map_err(|source| OpenError::take(directory, source))?);
+        let medium: Arc<dyn Medium> = Arc::new(Directory::take(directory, FILE).map_err(|source| OpenError::take(directory, source))?);
         let opened = Opener::new(medium, Options::default()).archive(create)?;
         Ok(opened.map(|(disk, kept)| Self { disk, kept, mode: Mode::Idle }))
     }

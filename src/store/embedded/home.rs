@@ -12,11 +12,11 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 use uuid::Uuid;
 
 use super::disk::{Batch, CACHE_BYTES, Disk, Kept, SCHEMA_VERSION};
-use super::medium::{Medium, Watched, rewrite};
 use super::worker::{Core, Live};
 use super::{OpenError, Options, audit};
 use crate::domain::ids::CatalogVersion;
 use crate::domain::ledger::Ledger;
+use crate::medium::{Medium, Watched, rewrite};
 use crate::store::StoreError;
 use crate::store::record::Genesis;
 

@@ -67,15 +67,6 @@ pub struct QueuedUsage {
     pub trace: Option<TraceId>,
 }
 
-/// A command that the store will never take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadEntry {
-    pub entry: Arc<Entry>,
-    /// Why not.
-    pub reason: String,
-    pub time: Timestamp,
-}
-
 impl Entry {
     /// The reservation or usage it is about.
     pub fn id(&self) -> &ReservationId {

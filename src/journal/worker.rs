@@ -5,16 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::disk::{Change, Disk, Opener};
 use super::index::Index;
 use super::{Appended, DeadEntry, Entry, JournalError, Number};
-use crate::domain::ids::{ReservationId, SubjectId};
-use crate::store::queue::{Driver, Taken};
 
 /// Most jobs in one batch: bounds how long the first of them waits for the last.
 const JOBS_MAX: usize = 1024;
@@ -23,10 +20,10 @@ type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 
 /// Something to write down.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(super) enum Job<E> {
     Append {
-        entry: Arc<Entry>,
-        reply: Reply<Appended>,
+        entry: Arc<E>,
+        reply: Reply<Appended<E>>,
     },
     /// It has left the index already.
     Remove {
@@ -53,11 +50,11 @@ pub(super) enum Job {
 }
 
 #[derive(Debug)]
-pub(super) struct Worker {
-    driver: Driver<Job>,
+pub(super) struct Worker<E: Entry> {
+    jobs: mpsc::Receiver<Job<E>>,
     opener: Opener,
     disk: Option<Disk>,
-    index: Arc<Mutex<Index>>,
+    index: Arc<Mutex<Index<E>>>,
     told: watch::Sender<Number>,
     entries_max: usize,
     /// The last number given, whether or not its entry could be written.
@@ -68,48 +65,44 @@ pub(super) struct Worker {
 }
 
 /// A batch as it is worked out: what to write, and what to answer once it is written.
-struct Batch<'w> {
-    index: MutexGuard<'w, Index>,
+struct Batch<'w, E: Entry> {
+    index: MutexGuard<'w, Index<E>>,
     last: Number,
     entries_max: usize,
-    changes: Vec<Change>,
+    changes: Vec<Change<E>>,
     /// What this batch appends, by its place.
-    appended: HashMap<(SubjectId, ReservationId, bool), Arc<Entry>>,
-    answers: Vec<Answer>,
+    appended: HashMap<E::Place, Arc<E>>,
+    answers: Vec<Answer<E>>,
 }
 
-enum Answer {
-    Append(Reply<Appended>, Result<Appended, JournalError>),
+enum Answer<E> {
+    Append(Reply<Appended<E>>, Result<Appended<E>, JournalError>),
     Done(Reply<()>),
     Found(Reply<bool>, bool),
 }
 
-impl Worker {
+impl<E: Entry> Worker<E> {
     pub(super) fn new(
-        driver: Driver<Job>,
+        jobs: mpsc::Receiver<Job<E>>,
         opener: Opener,
         disk: Disk,
-        index: Arc<Mutex<Index>>,
+        index: Arc<Mutex<Index<E>>>,
         told: watch::Sender<Number>,
         entries_max: usize,
     ) -> Self {
         let last = *told.borrow();
-        Self { driver, opener, disk: Some(disk), index, told, entries_max, last, failing: false, full: false }
+        Self { jobs, opener, disk: Some(disk), index, told, entries_max, last, failing: false, full: false }
     }
 
-    /// Serves until the queue is closed and empty.
+    /// Serves until nobody can send any more and everything is served.
     pub(super) fn run(mut self) {
-        let mut jobs = Vec::new();
-        loop {
-            match self.driver.take(JOBS_MAX, Duration::MAX, &mut jobs) {
-                Taken::Jobs => self.serve(&mut jobs),
-                Taken::Nothing => {}
-                Taken::Closed => return,
-            }
+        let mut batch = Vec::new();
+        while self.jobs.blocking_recv_many(&mut batch, JOBS_MAX) > 0 {
+            self.serve(&mut batch);
         }
     }
 
-    fn serve(&mut self, jobs: &mut Vec<Job>) {
+    fn serve(&mut self, jobs: &mut Vec<Job<E>>) {
         let index = self.index.clone();
         let mut batch = Batch {
             index: lock(&index),
@@ -148,7 +141,7 @@ impl Worker {
         }
     }
 
-    fn write(&mut self, changes: &[Change]) -> Result<(), String> {
+    fn write(&mut self, changes: &[Change<E>]) -> Result<(), String> {
         let disk = match self.disk.take() {
             Some(disk) => disk,
             None => {
@@ -166,19 +159,19 @@ impl Worker {
         Ok(())
     }
 
-    fn tell_full(&mut self, answers: &[Answer]) {
+    fn tell_full(&mut self, answers: &[Answer<E>]) {
         let refused = answers.iter().any(|answer| matches!(answer, Answer::Append(_, Err(JournalError::Full { .. }))));
         let accepted = answers.iter().any(|answer| matches!(answer, Answer::Append(_, Ok(Appended::New))));
         if refused && !std::mem::replace(&mut self.full, true) {
-            tracing::error!(place = self.opener.place(), entries = self.entries_max, "the journal is full: settlements are refused");
+            tracing::error!(place = self.opener.place(), entries = self.entries_max, "the journal is full: what it should keep is refused");
         } else if accepted && !refused && std::mem::take(&mut self.full) {
             tracing::info!(place = self.opener.place(), "the journal has room again");
         }
     }
 }
 
-impl Batch<'_> {
-    fn take(&mut self, job: Job) {
+impl<E: Entry> Batch<'_, E> {
+    fn take(&mut self, job: Job<E>) {
         match job {
             Job::Append { entry, reply } => {
                 let answer = self.append(entry);
@@ -197,7 +190,7 @@ impl Batch<'_> {
                 self.answers.push(Answer::Found(reply, entry.is_some()));
                 if let Some(entry) = entry {
                     self.last += 1;
-                    self.appended.insert(place(&entry), entry.clone());
+                    self.appended.insert(entry.place(), entry.clone());
                     self.changes.push(Change::Revive { from: number, to: self.last, entry });
                 }
             }
@@ -215,9 +208,9 @@ impl Batch<'_> {
         }
     }
 
-    fn append(&mut self, entry: Arc<Entry>) -> Result<Appended, JournalError> {
+    fn append(&mut self, entry: Arc<E>) -> Result<Appended<E>, JournalError> {
         if let Some(rival) = self.rival(&entry) {
-            let same = rival.fingerprint() == entry.fingerprint();
+            let same = entry.repeats(&rival);
             return Ok(if same { Appended::Repeated(rival) } else { Appended::Conflict(rival) });
         }
         // What leaves in this same batch still counts: room for it comes with the next.
@@ -225,13 +218,15 @@ impl Batch<'_> {
             return Err(JournalError::Full { entries: self.entries_max });
         }
         self.last += 1;
-        self.appended.insert(place(&entry), entry.clone());
+        self.appended.insert(entry.place(), entry.clone());
         self.changes.push(Change::Append(self.last, entry));
         Ok(Appended::New)
     }
 
-    fn rival(&self, entry: &Entry) -> Option<Arc<Entry>> {
-        self.index.rival(entry).or_else(|| self.appended.get(&place(entry)).cloned())
+    /// What stands in the place this one would take.
+    fn rival(&self, entry: &E) -> Option<Arc<E>> {
+        let place = entry.place();
+        self.index.at(&place).or_else(|| self.appended.get(&place)).cloned()
     }
 
     /// Whether this batch takes a dead entry away already.
@@ -244,7 +239,7 @@ impl Batch<'_> {
     }
 }
 
-impl Answer {
+impl<E> Answer<E> {
     /// A caller that went away has lost its answer, and nothing else.
     fn send(self) {
         match self {
@@ -265,7 +260,7 @@ impl Answer {
     }
 }
 
-fn apply(index: &mut Index, change: &Change) {
+fn apply<E: Entry>(index: &mut Index<E>, change: &Change<E>) {
     match change {
         Change::Append(number, entry) => index.insert(*number, entry.clone()),
         // Gone since it was asked for.
@@ -280,10 +275,6 @@ fn apply(index: &mut Index, change: &Change) {
     }
 }
 
-fn place(entry: &Entry) -> (SubjectId, ReservationId, bool) {
-    (entry.subject.clone(), entry.id().clone(), entry.is_settlement())
-}
-
-fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
+fn lock<E: Entry>(index: &Mutex<Index<E>>) -> MutexGuard<'_, Index<E>> {
     index.lock().unwrap_or_else(PoisonError::into_inner)
 }

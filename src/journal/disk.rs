@@ -4,11 +4,13 @@
 //! what the journal acknowledged; a file that lacks any of that is refused.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use prost::Message;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
 };
@@ -16,8 +18,7 @@ use uuid::Uuid;
 
 use super::index::Index;
 use super::{DeadEntry, Entry, Number, OpenError};
-use crate::store::embedded::{Medium, Watched, rewrite};
-use crate::store::record::{self, Genesis, RecordError};
+use crate::medium::{Medium, Watched, rewrite};
 
 /// Layout of tables and keys. Raised when a program that knows the old one could misread the new one.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -32,17 +33,27 @@ const GENESIS: &str = "genesis";
 /// The identity of the store that the journal belongs to, as text.
 const STORE: &str = "store";
 
+/// Who a journal is.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct Genesis {
+    #[prost(uint32, tag = "1")]
+    schema_version: u32,
+    /// UUIDv7 in 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    id: Vec<u8>,
+}
+
 /// One change of the file.
 #[derive(Debug, Clone)]
-pub(super) enum Change {
-    Append(Number, Arc<Entry>),
+pub(super) enum Change<E> {
+    Append(Number, Arc<E>),
     Remove(Number),
-    Bury(Number, Arc<DeadEntry>),
+    Bury(Number, Arc<DeadEntry<E>>),
     /// From the dead, to the end of the queue.
     Revive {
         from: Number,
         to: Number,
-        entry: Arc<Entry>,
+        entry: Arc<E>,
     },
     Discard(Number),
     Store(Arc<str>),
@@ -50,10 +61,10 @@ pub(super) enum Change {
 
 /// Everything a journal held when it was opened.
 #[derive(Debug)]
-pub(super) struct Kept {
-    genesis: Genesis,
-    pub(super) queued: BTreeMap<Number, Arc<Entry>>,
-    pub(super) dead: BTreeMap<Number, Arc<DeadEntry>>,
+pub(super) struct Kept<E> {
+    genesis: Uuid,
+    pub(super) queued: BTreeMap<Number, Arc<E>>,
+    pub(super) dead: BTreeMap<Number, Arc<DeadEntry<E>>>,
     pub(super) store: Option<Arc<str>>,
 }
 
@@ -70,7 +81,7 @@ pub(super) struct Opener {
 
 impl Disk {
     /// Makes changes durable, all or none. Returns when they are.
-    pub(super) fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
+    pub(super) fn write<E: Entry>(&self, changes: &[Change<E>]) -> Result<(), redb::Error> {
         let write = begin(&self.0)?;
         {
             let mut queued = write.open_table(QUEUED)?;
@@ -78,15 +89,15 @@ impl Disk {
             let mut meta = write.open_table(META)?;
             for change in changes {
                 match change {
-                    Change::Append(number, entry) => drop(queued.insert(number, record::encode_entry(entry).as_slice())?),
+                    Change::Append(number, entry) => drop(queued.insert(number, entry.encode().as_slice())?),
                     Change::Remove(number) => drop(queued.remove(number)?),
                     Change::Bury(number, entry) => {
                         queued.remove(number)?;
-                        dead.insert(number, record::encode_dead_entry(entry).as_slice())?;
+                        dead.insert(number, E::encode_dead(entry).as_slice())?;
                     }
                     Change::Revive { from, to, entry } => {
                         dead.remove(from)?;
-                        queued.insert(to, record::encode_entry(entry).as_slice())?;
+                        queued.insert(to, entry.encode().as_slice())?;
                     }
                     Change::Discard(number) => drop(dead.remove(number)?),
                     Change::Store(identity) => drop(meta.insert(STORE, identity.as_bytes())?),
@@ -107,7 +118,7 @@ impl Opener {
     }
 
     /// The first opening. A journal that does not exist is created.
-    pub(super) fn first(&mut self) -> Result<(Disk, Kept), OpenError> {
+    pub(super) fn first<E: Entry>(&mut self) -> Result<(Disk, Kept<E>), OpenError> {
         self.guarded(|opener| {
             opener.create_if_missing()?;
             opener.load()
@@ -115,9 +126,9 @@ impl Opener {
     }
 
     /// An opening after a failure. What was never acknowledged or has been struck out is brushed away.
-    pub(super) fn again(&mut self, acknowledged: &Index) -> Result<Disk, OpenError> {
+    pub(super) fn again<E: Entry>(&mut self, acknowledged: &Index<E>) -> Result<Disk, OpenError> {
         self.guarded(|opener| {
-            let (disk, kept) = opener.load()?;
+            let (disk, kept) = opener.load::<E>()?;
             let lost = acknowledged.queued().iter().find(|(number, entry)| kept.queued.get(number) != Some(entry));
             let lost_dead = acknowledged.dead().iter().find(|(number, dead)| kept.dead.get(number) != Some(dead));
             if let Some(number) = lost.map(|(number, _)| number).or(lost_dead.map(|(number, _)| number)) {
@@ -125,7 +136,7 @@ impl Opener {
             }
             let queued = kept.queued.keys().filter(|number| !acknowledged.queued().contains_key(number)).copied().map(Change::Remove);
             let dead = kept.dead.keys().filter(|number| !acknowledged.dead().contains_key(number)).copied().map(Change::Discard);
-            let mut changes: Vec<Change> = queued.chain(dead).collect();
+            let mut changes: Vec<Change<E>> = queued.chain(dead).collect();
             changes.extend(acknowledged.store().map(Change::Store));
             disk.write(&changes).map_err(|problem| opener.database_error(problem))?;
             Ok(disk)
@@ -143,7 +154,7 @@ impl Opener {
         self.medium.publish().map_err(io)
     }
 
-    fn load(&mut self) -> Result<(Disk, Kept), OpenError> {
+    fn load<E: Entry>(&mut self) -> Result<(Disk, Kept<E>), OpenError> {
         let io = |source| OpenError::Io { place: self.place(), source };
         let backend = self.medium.open().map_err(io)?.ok_or_else(|| self.damaged("the file is gone".to_owned()))?;
         if backend.len().map_err(io)? == 0 {
@@ -155,40 +166,41 @@ impl Opener {
         }
         let database = self.database(backend)?;
         let kept = self.read(&database)?;
-        if self.seen.is_some_and(|known| known != kept.genesis.id) {
+        if self.seen.is_some_and(|known| known != kept.genesis) {
             return Err(self.damaged("it is another journal than the one that was opened".to_owned()));
         }
-        self.seen = Some(kept.genesis.id);
+        self.seen = Some(kept.genesis);
         Ok((Disk(database), kept))
     }
 
-    fn read(&self, database: &Database) -> Result<Kept, OpenError> {
+    fn read<E: Entry>(&self, database: &Database) -> Result<Kept<E>, OpenError> {
         let failed = |problem: redb::Error| self.database_error(problem);
         let read = database.begin_read().map_err(|problem| failed(problem.into()))?;
         let meta = read.open_table(META).map_err(|problem| failed(problem.into()))?;
         let value = |key| meta.get(key).map_err(|problem| failed(problem.into()));
         let genesis = value(GENESIS)?.ok_or_else(|| self.damaged(format!("row `{GENESIS}` of `meta` is missing")))?;
-        let genesis = record::decode_genesis(genesis.value()).map_err(|source| row("meta", GENESIS, source))?;
+        let genesis = Genesis::decode(genesis.value()).map_err(|source| row("meta", GENESIS, source))?;
         if genesis.schema_version != SCHEMA_VERSION {
             return Err(OpenError::Schema { found: genesis.schema_version });
         }
+        let id = Uuid::from_slice(&genesis.id).map_err(|source| row("meta", GENESIS, source))?;
         let text =
             |bytes: &[u8]| std::str::from_utf8(bytes).map(Arc::from).map_err(|_| self.damaged("the store's name is no text".to_owned()));
         let store = value(STORE)?.map(|bytes| text(bytes.value())).transpose()?;
         let open = |table| read.open_table(table).map_err(|problem| failed(problem.into()));
         Ok(Kept {
-            genesis,
-            queued: self.each(&open(QUEUED)?, "queued", record::decode_entry)?,
-            dead: self.each(&open(DEAD)?, "dead", record::decode_dead_entry)?,
+            genesis: id,
+            queued: self.each(&open(QUEUED)?, "queued", E::decode)?,
+            dead: self.each(&open(DEAD)?, "dead", E::decode_dead)?,
             store,
         })
     }
 
-    fn each<T>(
+    fn each<T, P: Error + Send + Sync + 'static>(
         &self,
         table: &impl ReadableTable<Number, &'static [u8]>,
         name: &'static str,
-        decode: fn(&[u8]) -> Result<T, RecordError>,
+        decode: fn(&[u8]) -> Result<T, P>,
     ) -> Result<BTreeMap<Number, Arc<T>>, OpenError> {
         let mut rows = BTreeMap::new();
         for found in table.iter().map_err(|problem| self.database_error(problem.into()))? {
@@ -234,8 +246,8 @@ fn create(database: &Database) -> Result<(), redb::Error> {
     {
         write.open_table(QUEUED)?;
         write.open_table(DEAD)?;
-        let genesis = Genesis { schema_version: SCHEMA_VERSION, id: Uuid::now_v7() };
-        write.open_table(META)?.insert(GENESIS, record::encode_genesis(genesis).as_slice())?;
+        let genesis = Genesis { schema_version: SCHEMA_VERSION, id: Uuid::now_v7().as_bytes().to_vec() };
+        write.open_table(META)?.insert(GENESIS, genesis.encode_to_vec().as_slice())?;
     }
     Ok(write.commit()?)
 }
@@ -246,6 +258,6 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     Ok(write)
 }
 
-fn row(table: &'static str, key: &str, source: RecordError) -> OpenError {
-    OpenError::Row { table, key: key.to_owned(), source }
+fn row(table: &'static str, key: &str, source: impl Error + Send + Sync + 'static) -> OpenError {
+    OpenError::Row { table, key: key.to_owned(), source: Box::new(source) }
 }

@@ -1,6 +1,6 @@
-//! Where the database's bytes lie: a file in a directory of its own, or whatever a test puts in its place.
+//! Where a database's bytes lie: a file in a directory of its own, or whatever a test puts in its place.
 //!
-//! Creation is all or nothing: a new database gets its final name only when it is complete, so a file of that name that is empty or torn
+//! For the embedded store and for journals. //! Creation is all or nothing: a new database gets its final name only when it is complete, so a file of that name that is empty or torn
 //! is damage and never a first start. The directory's lock is held as long as the store lives, also while the database is opened again.
 
 use std::fmt::Debug;
@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-const FILE: &str = "ledger.redb";
 /// Copied at once when a file is written anew. Large enough for a disk to run at full speed.
 const REWRITE_BYTES: usize = 1 << 20;
 
@@ -43,13 +42,9 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Creates the directory if it does not exist, and takes it for this process. `WouldBlock` if another one has it.
-    pub fn take(path: &Path) -> io::Result<Self> {
-        Self::take_for(path, FILE)
-    }
-
-    /// The same for a database of another name.
-    pub(in crate::store) fn take_for(path: &Path, file: &'static str) -> io::Result<Self> {
+    /// Creates the directory if it does not exist, and takes it for this process and a database of this name. `WouldBlock` if another one
+    /// has it.
+    pub fn take(path: &Path, file: &'static str) -> io::Result<Self> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -106,20 +101,20 @@ impl Medium for Directory {
 
 /// A backend whose failures to sync are remembered by whoever holds the mark.
 #[derive(Debug)]
-pub(in crate::store) struct Watched {
+pub(crate) struct Watched {
     inner: Box<dyn StorageBackend>,
     sync_failed: Arc<AtomicBool>,
 }
 
 impl Watched {
-    pub(in crate::store) fn new(inner: Box<dyn StorageBackend>, sync_failed: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(inner: Box<dyn StorageBackend>, sync_failed: Arc<AtomicBool>) -> Self {
         Self { inner, sync_failed }
     }
 }
 
 /// Writes every byte anew and syncs. After a failed sync, a system may show bytes that never reached the disk and never will: what is
 /// read from now on must be made durable first.
-pub(in crate::store) fn rewrite(backend: &dyn StorageBackend) -> io::Result<()> {
+pub(crate) fn rewrite(backend: &dyn StorageBackend) -> io::Result<()> {
     let length = backend.len()?;
     let mut chunk = vec![0; REWRITE_BYTES];
     let mut at = 0;
