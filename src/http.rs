@@ -49,7 +49,7 @@ pub struct Protection {
 pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations, protection: &Protection) -> Router {
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
     let metrics = if protection.metrics_public { metrics } else { protection.guard.protect_whole(metrics) };
-    probes(health).merge(metrics).merge(operations::router(operations, &protection.guard))
+    probes(health).merge(metrics).merge(operations::router(operations))
 }
 
 /// What is answered to anybody.

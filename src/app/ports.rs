@@ -68,10 +68,10 @@ impl Ports<'_> {
         if let Some(listener) = http {
             let gate = if self.config.http.is_loopback() { Gate::open() } else { self.gate.clone() };
             let guard = PageGuard::new(gate, self.telemetry.clone());
+            let (store, health, telemetry) = (self.config.store.to_string(), self.health.clone(), self.telemetry.clone());
+            let operations = Operations::new(self.service.clone(), health.clone(), telemetry.clone(), &store, guard.clone());
             let protection = Protection { guard, metrics_public: self.config.metrics_public };
-            let store = self.config.store.to_string();
-            let operations = Operations::new(self.service.clone(), self.health.clone(), self.telemetry.clone(), &store);
-            let routes = http::router(self.health.clone(), self.telemetry.clone(), operations, &protection);
+            let routes = http::router(health, telemetry, operations, &protection);
             let incoming = listener.connections(places(), self.door(Speaks::Http, self.tls.clone()), stop.clone());
             servers.spawn(http::serve(incoming.filter_map(Result::ok), routes, self.config.limits.opening, stop.clone()));
         }

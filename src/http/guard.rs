@@ -52,7 +52,8 @@ impl PageGuard {
         self.gate.identify(token.as_deref(), &Peer::default())
     }
 
-    fn refuse(&self, forbidden: &Forbidden) -> Response {
+    /// What somebody hears who may not see what was asked for.
+    pub(super) fn refuse(&self, forbidden: &Forbidden) -> Response {
         self.telemetry.metrics().refused(Refusal::Forbidden(forbidden.reason()));
         (StatusCode::FORBIDDEN, REFUSAL_HEADERS, format!("{forbidden}\n")).into_response()
     }

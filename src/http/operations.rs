@@ -1,8 +1,7 @@
 //! The operations page: what a person on call looks at, written by the server and readable without scripts.
 //!
 //! A reader of `service` and nothing else: every number is one that a call of the API or `/metrics` gives, and what a store that is away
-//! does not tell is said in its place. Nothing here decides, and nothing changes anything. Who may look is the guard's to say; whom they
-//! may see, the caller's principal.
+//! does not tell is said in its place. Nothing here decides, and nothing changes anything. Who may look is the [`PageGuard`]'s to say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use self::overview::{Overview, OverviewPage};
 use self::problem::{Problem, ProblemPage};
-use self::query::{Asked, Parameters, Refresh, Span};
+use self::query::{Parameters, Refresh, Span};
 use self::shown::Moment;
 use self::sidecar::Sidecar;
 use self::subject::SubjectPage;
@@ -72,6 +71,7 @@ pub struct Operations {
     store: Box<str>,
     /// Since when this process counts.
     since: Timestamp,
+    guard: PageGuard,
     turns: Semaphore,
 }
 
@@ -91,9 +91,9 @@ enum Section {
 }
 
 impl Operations {
-    pub fn new(service: Arc<Service>, health: Health, telemetry: Arc<Telemetry>, store: &str) -> Self {
+    pub fn new(service: Arc<Service>, health: Health, telemetry: Arc<Telemetry>, store: &str, guard: PageGuard) -> Self {
         let since = service.now();
-        Self { service, health, telemetry, store: store.into(), since, turns: Semaphore::new(PAGES_AT_ONCE) }
+        Self { service, health, telemetry, store: store.into(), since, guard, turns: Semaphore::new(PAGES_AT_ONCE) }
     }
 
     fn frame(&self, section: Section, refresh: Refresh) -> Frame {
@@ -116,23 +116,22 @@ impl Operations {
     }
 }
 
-/// Every route of the page, with its headers, behind the guard. Who may see some subjects alone may look those up, and nothing else.
-pub fn router(operations: Operations, guard: &PageGuard) -> Router {
-    let of_all = Router::new().route("/operations", get(overview)).route("/operations.json", get(overview_as_json));
-    let of_some = Router::new().route("/operations/subjects", get(subjects));
-    let of_none = Router::new()
+/// Every route of the page, each behind the guard that it needs, with the headers of all.
+pub fn router(operations: Operations) -> Router {
+    let guard = operations.guard.clone();
+    let operations = Arc::new(operations);
+    let whole = Router::new().route("/operations", get(overview)).route("/operations.json", get(overview_as_json));
+    let some = Router::new().route("/operations/subjects", get(subjects));
+    Router::new()
         .route("/", get(|| async { Redirect::to("/operations") }))
         .route("/operations/style.css", get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
-        .route("/operations/icon.svg", get(|| async { ([(CONTENT_TYPE, "image/svg+xml")], ICON) }));
-    let operations = Arc::new(operations);
-    guard
-        .protect_whole(of_all.with_state(operations.clone()))
-        .merge(guard.protect(of_some.with_state(operations)))
-        .merge(of_none)
-        .layer(map_response(guarded))
+        .route("/operations/icon.svg", get(|| async { ([(CONTENT_TYPE, "image/svg+xml")], ICON) }))
+        .merge(guard.protect_whole(whole.with_state(operations.clone())))
+        .merge(guard.protect(some.with_state(operations)))
+        .layer(map_response(with_headers))
 }
 
-async fn guarded(mut response: Response) -> Response {
+async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -158,7 +157,7 @@ async fn overview_as_json(State(operations): State<Arc<Operations>>, Query(param
     }
 }
 
-/// All subjects, or the one that is looked up.
+/// All subjects, or the one that is looked up, as far as whoever asks may see them.
 async fn subjects(
     State(operations): State<Arc<Operations>>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -166,10 +165,22 @@ async fn subjects(
 ) -> Response {
     let refresh = parameters.refresh();
     let found = match parameters.subject() {
-        Ok(asked) => match principal.reaches(asked.as_ref().map(|asked| asked.subject.as_str())) {
-            Ok(()) => operations.looked_up(asked, &parameters).await,
-            Err(forbidden) => Err(Problem::from(forbidden)),
-        },
+        Ok(None) => {
+            let listing = if principal.reaches(None).is_ok() { operations.subjects(&parameters).await.map(Some) } else { Ok(None) };
+            listing.map(|listing| {
+                let frame = operations.frame(Section::Subjects, refresh);
+                page(StatusCode::OK, &SubjectsPage { frame, listing })
+            })
+        }
+        Ok(Some(asked)) => {
+            if let Err(forbidden) = principal.reaches(Some(asked.subject.as_str())) {
+                return operations.guard.refuse(&forbidden);
+            }
+            operations.subject(asked).await.map(|found| {
+                let frame = operations.frame(Section::Subjects, refresh);
+                page(StatusCode::OK, &SubjectPage { frame, found })
+            })
+        }
         Err(problem) => Err(problem),
     };
     found.unwrap_or_else(|problem| operations.problem(Section::Subjects, refresh, problem.about(&parameters)))
@@ -179,20 +190,6 @@ impl Operations {
     async fn overview(&self, span: Span) -> Overview {
         let _turn = self.turns.acquire().await;
         Overview::read(self, span).await
-    }
-
-    async fn looked_up(&self, asked: Option<Asked>, parameters: &Parameters) -> Result<Response, Problem> {
-        let refresh = parameters.refresh();
-        match asked {
-            None => self.subjects(parameters).await.map(|listing| {
-                let frame = self.frame(Section::Subjects, refresh);
-                page(StatusCode::OK, &SubjectsPage { frame, listing })
-            }),
-            Some(asked) => self.subject(asked).await.map(|found| {
-                let frame = self.frame(Section::Subjects, refresh);
-                page(StatusCode::OK, &SubjectPage { frame, found })
-            }),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP port: probes for everybody, metrics for those who may see everything.
+//! The HTTP port: probes for everybody, metrics and costs for those who may see everything, a subject for those who may see it.
 
 use base64::Engine as _;
 
@@ -52,4 +52,34 @@ fn metrics_may_be_left_open_and_on_loopback_they_are() {
     assert_eq!(sidecar.ask(&authority, "/metrics", None).0, 200);
     let local = Setup::new().access(&tokens()).start();
     assert_eq!(local.get("/metrics").0, 200);
+}
+
+#[test]
+fn the_operations_page_on_an_open_port_shows_each_observer_what_it_may_see() {
+    let authority = Authority::new();
+    let some = token("some", "observer", ", subjects: [acme]");
+    let sidecar = Setup::new().with("--http", "0.0.0.0:0").tls(&authority).access(&format!("{}{some}", tokens())).start();
+    for (path, authorization, expected) in [
+        ("/operations", None, 401),
+        ("/operations.json", None, 401),
+        ("/operations/subjects", None, 401),
+        ("/operations/subjects?subject=acme", Some("Bearer gateway".to_owned()), 403),
+        ("/operations", Some(basic("observer")), 200),
+        ("/operations.json", Some("Bearer observer".to_owned()), 200),
+        ("/operations/subjects", Some("Bearer admin".to_owned()), 200),
+        // Everybody's costs are not for who may see one subject; of that one it is told that it is not known.
+        ("/operations", Some("Bearer some".to_owned()), 403),
+        ("/operations.json", Some("Bearer some".to_owned()), 403),
+        ("/operations/subjects?subject=acme", Some("Bearer some".to_owned()), 404),
+        ("/operations/subjects?subject=other", Some("Bearer some".to_owned()), 403),
+        ("/operations/subjects?subject=acme&subject=other", Some("Bearer some".to_owned()), 400),
+        // Nothing is told by how it looks.
+        ("/operations/style.css", None, 200),
+    ] {
+        let (status, text) = sidecar.ask(&authority, path, authorization.as_deref());
+        assert_eq!(status, expected, "{path} {authorization:?}: {text}");
+        assert!(text.to_lowercase().contains("content-security-policy: default-src 'none'"), "{path}: {text}");
+    }
+    let list = sidecar.ask(&authority, "/operations/subjects", Some("Bearer some")).1;
+    assert!(list.contains("This token sees some subjects only") && !list.contains("Nobody has made a subject yet"), "{list}");
 }

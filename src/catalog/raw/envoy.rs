@@ -168,8 +168,10 @@ pub(in crate::catalog) struct RawRouteMatch {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Planned")]
 pub(in crate::catalog) struct RawPlanned {
+    /// The provider it was meant for.
     #[schemars(required)]
     pub(in crate::catalog) provider: Option<RawPart>,
+    /// The model it was meant for.
     #[schemars(required)]
     pub(in crate::catalog) model: Option<RawPart>,
 }
@@ -179,8 +181,10 @@ pub(in crate::catalog) struct RawPlanned {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Fallback")]
 pub(in crate::catalog) struct RawFallback {
+    /// As the prices name it.
     #[schemars(required)]
     pub(in crate::catalog) provider: Option<Placed<String>>,
+    /// As the prices name it.
     #[schemars(required)]
     pub(in crate::catalog) model: Option<Placed<String>>,
 }

@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 
 use super::query::Parameters;
 use super::{Frame, Section};
-use crate::access::Forbidden;
 use crate::service::ServiceError;
 
 /// Why there is no answer.
@@ -80,12 +79,6 @@ impl From<ServiceError> for Problem {
                 Self::of(StatusCode::INTERNAL_SERVER_ERROR, message, "the log of this sidecar says what it is; report it")
             }
         }
-    }
-}
-
-impl From<Forbidden> for Problem {
-    fn from(forbidden: Forbidden) -> Self {
-        Self::of(StatusCode::FORBIDDEN, forbidden.to_string(), "look up a subject that the token is for, or sign in with another token")
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) struct Listed {
 #[template(path = "operations/subjects.html", config = "src/http/askama.toml")]
 pub(super) struct SubjectsPage {
     pub frame: Frame,
-    pub listing: Listing,
+    /// `None`: whoever asks may see some subjects and no list.
+    pub listing: Option<Listing>,
 }
 
 impl Operations {
