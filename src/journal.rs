@@ -25,8 +25,6 @@ use self::index::Index;
 use self::worker::{Job, Worker};
 use crate::medium::{Directory, Medium};
 
-/// The journal's file in its directory.
-const FILE: &str = "journal.redb";
 /// Calls that wait for the disk: four full batches.
 const QUEUE_CAPACITY: usize = 4096;
 
@@ -35,6 +33,8 @@ pub type Number = u64;
 
 /// A command that a journal keeps.
 pub trait Entry: Debug + Clone + PartialEq + Send + Sync + 'static {
+    /// The journal's file in its directory. Each kind of entry has one of its own, so that none is read as another.
+    const FILE: &'static str;
     /// Entries of one line are carried out in the order in which they came.
     type Line: Debug + Clone + Eq + Hash + Send;
     /// No two entries that are queued have the same place.
@@ -133,7 +133,7 @@ impl<E: Entry> Journal<E> {
     /// Opens the journal in a directory, and creates either if it does not exist. It holds at most `entries_max` entries, the dead
     /// included. Blocks until all of it is read.
     pub fn open(directory: &Path, entries_max: usize) -> Result<Self, OpenError> {
-        let medium = Directory::take(directory, FILE).map_err(|source| {
+        let medium = Directory::take(directory, E::FILE).map_err(|source| {
             let place = directory.display().to_string();
             if source.kind() == io::ErrorKind::WouldBlock { OpenError::Locked { place } } else { OpenError::Io { place, source } }
         })?;
@@ -168,7 +168,7 @@ impl<E: Entry> Journal<E> {
 
     /// Whether a directory holds a journal.
     pub fn is_in(directory: &Path) -> bool {
-        directory.join(FILE).is_file()
+        directory.join(E::FILE).is_file()
     }
 
     /// What to call it in messages.

@@ -205,6 +205,7 @@ impl TryFrom<Record> for Entry {
 }
 
 impl crate::journal::Entry for Entry {
+    const FILE: &'static str = "settlements.redb";
     type Line = String;
     type Place = (String, String);
     type Malformed = Malformed;

@@ -52,6 +52,7 @@ impl Journal {
 }
 
 impl crate::journal::Entry for Entry {
+    const FILE: &'static str = "journal.redb";
     type Line = SubjectId;
     /// An id is opened once and ended once: the last says which of the two it is.
     type Place = (SubjectId, ReservationId, bool);

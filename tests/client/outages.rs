@@ -101,6 +101,15 @@ async fn a_journal_without_room_refuses_and_says_so() {
     assert_eq!(look(&client, "second").await.unwrap().state(), State::Held);
 }
 
+/// A gateway that is given the directory of its sidecar's journal must not take its entries for its own.
+#[tokio::test]
+async fn the_journal_of_a_sidecar_is_not_read_as_a_gateways() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(genquota::store::journal::Journal::open(dir.path(), 1).unwrap());
+    assert_eq!(Journal::open(dir.path()).unwrap().waiting(), 0);
+    assert!(dir.path().join("journal.redb").is_file() && dir.path().join("settlements.redb").is_file());
+}
+
 #[tokio::test]
 async fn a_journal_is_one_clients_at_a_time() {
     let sidecar = Sidecar::start();
