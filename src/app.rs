@@ -9,19 +9,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use jiff::SignedDuration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::listener::Listener;
+use self::access::AccessFile;
+use self::files::Loaded;
+use self::listener::{Door, Listener, Speaks};
 use self::reloader::{Parts, Reloader};
 pub use self::reloader::{Reloaded, Reloads};
+use self::tls::{Tls, TlsFiles};
+use self::watched::{Asks, Watcher};
+use crate::access::Gate;
 use crate::catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CatalogSource, Config, HttpAddress, ListenAddress, StoreAddress};
 use crate::domain::catalog::Catalog;
-use crate::grpc::Handlers;
-use crate::http::{self, CatalogHealth, Health, Phase};
+use crate::grpc::{GuardLayer, Handlers, Load};
+use crate::http::{self, CatalogHealth, FilesHealth, Health, MetricsFor, Operations, PageGuard, Phase};
 use crate::service::{Catalogs, OutageRules, Pace, Rules, Service};
 use crate::shutdown;
 use crate::store::embedded::{EmbeddedStore, Options};
@@ -31,15 +38,25 @@ use crate::store::redis::{Link, Options as RedisOptions, RedisStore, Replicas};
 use crate::store::{Observer, Store};
 use crate::telemetry::{Environment, Telemetry, names};
 
+mod access;
+mod files;
 mod hangup;
 mod keeper;
 mod listener;
+mod open_files;
 mod reloader;
 mod server;
+mod tls;
+mod watched;
 
 /// A caller waits this part of what a request may take for a store that gives no answer: the rest is for the journal's disk and the way
 /// back.
 const PATIENCE_PART: u32 = 4;
+
+/// Most connections to the HTTP port, and to that of gRPC health: scrapers, probes and a few people.
+const PAGE_CONNECTIONS_MAX: usize = 256;
+/// Files that are open beside connections: the store's, the journal's, logs, and what is read for a moment.
+const OTHER_FILES: u64 = 128;
 
 /// What may still take time once the drain is over or its deadline has passed.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -51,21 +68,41 @@ pub struct Bound {
     pub listen: Vec<ListenAddress>,
     /// None: off.
     pub http: Option<SocketAddr>,
+    /// Where gRPC health alone is served. None: off.
+    pub health: Option<SocketAddr>,
 }
 
 /// A process that is bound and built, and serves nothing yet.
 pub struct App {
     listeners: Vec<Listener>,
-    http: Option<tokio::net::TcpListener>,
+    http: Option<Listener>,
+    probes: Option<Listener>,
     bound: Bound,
     health: Health,
     store: Arc<dyn Store>,
     journal: Option<Arc<Journal>>,
     service: Arc<Service>,
     telemetry: Arc<Telemetry>,
-    reloader: Reloader,
-    reloads: Reloads,
+    guarded: Guarded,
+    catalog: Watcher<Reloader>,
+    reloads: AllReloads,
     config: Config,
+}
+
+/// Who may call, and over which TLS.
+struct Guarded {
+    gate: Gate,
+    access: Option<Watcher<AccessFile>>,
+    tls: Option<Tls>,
+    certificates: Option<Watcher<TlsFiles>>,
+}
+
+/// By which all files are reloaded.
+#[derive(Clone)]
+struct AllReloads {
+    catalog: Reloads,
+    access: Option<Asks<Loaded>>,
+    certificates: Option<Asks<Loaded>>,
 }
 
 /// Serves until told to stop and everything in flight is finished. `ready` is called once, when every listener is bound and serves.
@@ -75,7 +112,7 @@ pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> anyhow::Result<()> {
         let stop = shutdown::listen().context("cannot listen for signals")?;
         let hangups = hangup::listen().context("cannot listen for signals")?;
         let app = App::build(config, Arc::new(SystemClock)).await?;
-        tokio::spawn(hangups.forward(app.reloads()));
+        tokio::spawn(hangups.forward(app.reloads.clone()));
         ready(&app.bound);
         app.serve(stop).await
     });
@@ -135,26 +172,27 @@ impl App {
         });
         let watched = Arc::downgrade(&service);
         telemetry.metrics().watch_seconds(&names::STREAM_LAG, move || watched.upgrade()?.stream_lag());
+        let health = Health::starting();
+        watch_files(&telemetry, &health);
+        let (guarded, access, certificates) = guard(&config, &clock, &health, &telemetry).await?;
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             listeners.push(Listener::bind(address).await?);
         }
-        let http = match &config.http {
-            HttpAddress::Off => None,
-            HttpAddress::At(address) => {
-                let bound = tokio::net::TcpListener::bind(address.pair()).await;
-                Some(bound.with_context(|| format!("cannot listen on {address} (setting `http`)"))?)
-            }
-        };
+        let http = bind_port(&config.http, "http").await?;
+        let probes = bind_port(&config.health, "health").await?;
         let bound = Bound {
             listen: listeners.iter().map(Listener::address).collect::<Result<_, _>>()?,
-            http: http.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
+            http: http.as_ref().and_then(Listener::socket_address),
+            health: probes.as_ref().and_then(Listener::socket_address),
         };
-        let health = Health::starting();
-        watch_catalog(&telemetry, &health);
+        warn_of_exposure(&config);
         let parts = Parts { service: service.clone(), clock, health: health.clone(), telemetry: telemetry.clone() };
-        let (reloader, reloads) = Reloader::new(&config.catalog, config.catalog_reload, text, parts);
-        Ok(Self { listeners, http, bound, health, store, journal, service, telemetry, reloader, reloads, config })
+        let reloader = Reloader::new(&config.catalog, text, parts);
+        let every = config.catalog_reload.filter(|_| reloader.has_file());
+        let (catalog, reloads) = Watcher::new(reloader, every);
+        let reloads = AllReloads { catalog: reloads, access, certificates };
+        Ok(Self { listeners, http, probes, bound, health, store, journal, service, telemetry, guarded, catalog, reloads, config })
     }
 
     pub fn bound(&self) -> &Bound {
@@ -163,7 +201,7 @@ impl App {
 
     /// By which the catalog is reloaded while this serves.
     pub fn reloads(&self) -> Reloads {
-        self.reloads.clone()
+        self.reloads.catalog.clone()
     }
 
     /// Serves until `stop` is cancelled, then drains.
@@ -172,25 +210,54 @@ impl App {
         let handlers =
             Handlers::new(self.service.clone(), self.telemetry.clone(), tasks.clone(), stop.clone(), self.config.events.patience);
         let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
-        let connections = Arc::new(tokio::sync::Semaphore::new(self.config.limits.connections));
+        let Guarded { gate, access, tls, certificates } = self.guarded;
+        let door = Door { speaks: Speaks::Grpc, tls, deadline: self.config.limits.opening, telemetry: self.telemetry.clone() };
+        let load = Load::new(self.config.limits.calls);
+        watch_load(&self.telemetry, &load);
+        let guard = GuardLayer::new(gate.clone(), load, self.telemetry.clone());
+        let connections = Arc::new(Semaphore::new(self.config.limits.connections));
         for listener in self.listeners {
-            let router = server::router(&handlers, &self.health, &self.telemetry, &self.config);
-            let incoming = listener.connections(connections.clone(), stop.clone());
+            let router = server::router(&handlers, &self.health, &self.telemetry, &guard, &self.config);
+            let incoming = listener.connections(connections.clone(), door.clone(), stop.clone());
             let stopped = stop.clone().cancelled_owned();
             servers.spawn(async move { Ok(router.serve_with_incoming_shutdown(incoming, stopped).await?) });
         }
         let probes_stop = CancellationToken::new();
-        let probes =
-            self.http.map(|listener| tokio::spawn(http::serve(listener, self.health.clone(), self.telemetry.clone(), probes_stop.clone())));
+        let mut probes: JoinSet<()> = JoinSet::new();
+        if let Some(listener) = self.http {
+            let page = PageGuard::new(if self.config.http.is_loopback() { Gate::open() } else { gate }, self.telemetry.clone());
+            let metrics_for = if self.config.metrics_public { MetricsFor::Anybody } else { MetricsFor::Observers };
+            let store = self.config.store.to_string();
+            let operations = Operations::new(self.service.clone(), self.health.clone(), self.telemetry.clone(), &store);
+            let routes = http::router(self.health.clone(), self.telemetry.clone(), operations, &page, metrics_for);
+            let door = Door { speaks: Speaks::Http, ..door.clone() };
+            let incoming = listener.connections(Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX)), door, probes_stop.clone());
+            let head_max = self.config.limits.opening;
+            probes.spawn(http::serve(incoming.filter_map(Result::ok), routes, head_max, probes_stop.clone()));
+        }
+        if let Some(listener) = self.probes {
+            let router = server::probes(&self.health, &self.config);
+            let door = Door { tls: None, ..door };
+            let incoming = listener.connections(Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX)), door, probes_stop.clone());
+            let stopped = probes_stop.clone().cancelled_owned();
+            probes.spawn(async move {
+                if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+                    tracing::error!(%error, "gRPC health is not served any more");
+                }
+            });
+        }
         let keeper = tokio::spawn(keeper::keep(self.store.clone(), self.service.clone(), self.health.clone()));
         let replayer = tokio::spawn(self.service.clone().replay(Pace::default()));
-        let reloader = tokio::spawn(self.reloader.run());
+        let mut reloaders: JoinSet<()> = JoinSet::new();
+        reloaders.spawn(self.catalog.run());
+        access.map(|access| reloaders.spawn(access.run()));
+        certificates.map(|certificates| reloaders.spawn(certificates.run()));
         self.health.set_phase(Phase::Serving);
 
         stop.cancelled().await;
         self.health.set_phase(Phase::Draining);
         keeper.abort();
-        reloader.abort();
+        reloaders.abort_all();
         // What it has not replayed is durable, and the next start goes on with it.
         replayer.abort();
         let drain = async {
@@ -208,9 +275,7 @@ impl App {
         let deadline = self.config.drain_deadline;
         let drained = tokio::time::timeout(deadline, drain).await;
         probes_stop.cancel();
-        if let Some(probes) = probes {
-            let _ = tokio::time::timeout(LAST_MOMENT, probes).await;
-        }
+        let _ = tokio::time::timeout(LAST_MOMENT, async { while probes.join_next().await.is_some() {} }).await;
         let drained = match drained {
             Ok(drained) => drained,
             Err(_) => {
@@ -236,6 +301,66 @@ impl App {
     }
 }
 
+impl AllReloads {
+    /// Reads all files now. The catalog last: it may have to wait for the store.
+    async fn reload(&self) {
+        for files in [&self.access, &self.certificates].into_iter().flatten() {
+            files.reload().await;
+        }
+        self.catalog.reload().await;
+    }
+}
+
+/// What says who may call and over which TLS, and how it is reloaded.
+async fn guard(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+    telemetry: &Telemetry,
+) -> anyhow::Result<(Guarded, Option<Asks<Loaded>>, Option<Asks<Loaded>>)> {
+    let every = config.catalog_reload;
+    let (gate, access) = match &config.access {
+        None => (Gate::open(), None),
+        Some(path) => {
+            let (file, gate) = AccessFile::open(path.clone(), clock.clone(), health.clone()).await?;
+            (gate, Some(Watcher::new(file, every)))
+        }
+    };
+    let (tls, certificates) = match TlsFiles::open(&config.tls, clock.clone(), health.clone()).await? {
+        None => (None, None),
+        Some((files, tls)) => {
+            let expiring = tls.clone();
+            telemetry.metrics().watch(&names::CERTIFICATE_EXPIRY, move || usize::try_from(expiring.expires().as_second()).ok());
+            (Some(tls), Some(Watcher::new(files, every)))
+        }
+    };
+    let (access, asks_access) = access.unzip();
+    let (certificates, asks_certificates) = certificates.unzip();
+    Ok((Guarded { gate, access, tls, certificates }, asks_access, asks_certificates))
+}
+
+async fn bind_port(address: &HttpAddress, setting: &str) -> anyhow::Result<Option<Listener>> {
+    match address {
+        HttpAddress::Off => Ok(None),
+        HttpAddress::At(address) => Listener::bind_tcp(address, setting).await.map(Some),
+    }
+}
+
+/// Says once what is accepted by `insecure`, and what the system does not let through.
+fn warn_of_exposure(config: &Config) {
+    let open = config.listen.iter().filter(|address| !address.is_local()).map(ToString::to_string);
+    let open: Vec<String> = open.chain(Some(config.http.to_string()).filter(|_| !config.http.is_loopback())).collect();
+    if config.insecure && !open.is_empty() && (config.access.is_none() || config.tls.certificate.is_none()) {
+        let (access, tls) = (config.access.is_some(), config.tls.certificate.is_some());
+        tracing::warn!(addresses = open.join(", "), access, tls, "`insecure`: other hosts can reach what is not protected");
+    }
+    let files = open_files::raise_limit();
+    let needed = (config.limits.connections as u64).saturating_add(OTHER_FILES);
+    if let Some(files) = files.filter(|files| *files < needed) {
+        tracing::warn!(files, needed, "the system lets the process open fewer files than `limits.connections` needs; raise `ulimit -n`");
+    }
+}
+
 /// The catalog's text, and what it says.
 fn catalog_text(source: &CatalogSource) -> anyhow::Result<(String, Catalog)> {
     let (name, text) = match source {
@@ -255,10 +380,19 @@ fn watch_journal(telemetry: &Telemetry, journal: &Arc<Journal>) {
     telemetry.metrics().watch(&names::JOURNAL_DEAD, move || dead.upgrade().map(|journal| journal.dead().len()));
 }
 
-/// Shows whether the catalog's file says something else than what is in force.
-fn watch_catalog(telemetry: &Telemetry, health: &Health) {
-    let health = health.clone();
-    telemetry.metrics().watch(&names::CATALOG_STALE, move || Some(usize::from(health.state().catalog != CatalogHealth::InForce)));
+/// Shows whether files say something else than what is in force.
+fn watch_files(telemetry: &Telemetry, health: &Health) {
+    let (catalog, access, certificates) = (health.clone(), health.clone(), health.clone());
+    let metrics = telemetry.metrics();
+    metrics.watch(&names::CATALOG_STALE, move || Some(usize::from(catalog.state().catalog != CatalogHealth::InForce)));
+    metrics.watch(&names::ACCESS_STALE, move || Some(usize::from(access.state().access != FilesHealth::InForce)));
+    metrics.watch(&names::CERTIFICATE_STALE, move || Some(usize::from(certificates.state().certificates != FilesHealth::InForce)));
+}
+
+/// Shows how many calls are in flight.
+fn watch_load(telemetry: &Telemetry, load: &Load) {
+    let load = load.clone();
+    telemetry.metrics().watch(&names::CALLS_IN_FLIGHT, move || Some(load.in_flight()));
 }
 
 /// Shows what waits for a store, without keeping that open either.

@@ -6,18 +6,20 @@
 
 mod check;
 mod raw;
+mod reference;
 mod schema;
 mod succession;
 
-use std::fmt;
 use std::path::Path;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::domain::catalog::Catalog;
-use crate::yaml::{self, Places, Problem, Severity, TEXT_BYTES_MAX};
+use crate::yaml::{self, Places, Problem, Severity};
 
+pub use crate::yaml::{Problems, read_text};
+pub use reference::reference;
 pub use schema::json_schema;
 
 /// The catalog that is used where none is named.
@@ -26,34 +28,12 @@ pub const BUNDLED: &str = include_str!("../examples/catalogs/film-studio.yaml");
 pub const BUNDLED_NAME: &str = "film-studio.yaml (bundled)";
 /// The one format this version reads.
 pub const FORMAT: &str = "genquota/v1";
-/// Most problems in one line of a log: it is read by people, and `genquota catalog check` tells the others.
-const LOGGED_MAX: usize = 20;
 /// Hexadecimal digits of the file's digest in a catalog version: 48 bits, so that two editions of one catalog never meet.
 const DIGEST_DIGITS: usize = 12;
-
-/// What is wrong with a catalog. Never empty where it is an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems {
-    /// The file, as it was named.
-    pub name: String,
-    /// Ordered by place.
-    pub problems: Vec<Problem>,
-}
 
 /// Reads the catalog in a file. `Err` has every problem, the warnings among them.
 pub fn load(path: &Path) -> Result<Catalog, Problems> {
     parse(&path.display().to_string(), &read_text(path)?)
-}
-
-/// Reads the text of a catalog file: UTF-8 of at most 1 MiB.
-pub fn read_text(path: &Path) -> Result<String, Problems> {
-    let unreadable = |message: String| Problems {
-        name: path.display().to_string(),
-        problems: vec![Problem::of_text(format!("cannot be read: {message}"))],
-    };
-    // One byte more than is allowed tells a file that is too large from one that just fits.
-    let bytes = read_at_most(path, TEXT_BYTES_MAX + 1).map_err(|error| unreadable(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))
 }
 
 /// Reads the catalog in a text. `Err` has every problem, the warnings among them.
@@ -95,49 +75,7 @@ fn examine(name: &str, text: &str, further: impl FnOnce(&Catalog, &Places) -> Ve
     (catalog, Problems { name: name.to_owned(), problems })
 }
 
-fn read_at_most(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(bytes_max as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn digest(text: &str) -> String {
     let hex: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     hex[..DIGEST_DIGITS].to_owned()
 }
-
-impl Problems {
-    pub fn errors(&self) -> usize {
-        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
-    }
-
-    pub fn warnings(&self) -> usize {
-        self.problems.len() - self.errors()
-    }
-
-    /// What is wrong, for a line of a log: the first of many.
-    pub fn in_one_line(&self) -> String {
-        let wrong = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
-        let told: Vec<String> =
-            wrong.take(LOGGED_MAX).map(|problem| problem.in_text(&self.name).to_string().replace("\n  hint:", "; hint:")).collect();
-        let left = self.errors().saturating_sub(LOGGED_MAX);
-        let more = if left > 0 { format!("; and {left} more") } else { String::new() };
-        told.join("; ") + &more
-    }
-}
-
-/// One problem after the other, each on a line of its own.
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            problem.in_text(&self.name).fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Problems {}

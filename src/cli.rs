@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod access;
 mod balance;
 mod catalog;
 mod commit;
@@ -37,6 +38,7 @@ mod serve;
 mod settings;
 mod store;
 mod subject;
+mod token;
 mod traffic;
 mod usage;
 mod values;
@@ -90,6 +92,8 @@ enum Command {
     Subject(subject::Subject),
     Journal(journal::JournalCommand),
     Store(store::Store),
+    Token(token::Token),
+    Access(access::Access),
     Completions(completions::Completions),
 }
 
@@ -134,6 +138,8 @@ impl Command {
             Self::Subject(command) => connection::run(command.run()),
             Self::Journal(command) => connection::run(command.run()),
             Self::Store(command) => command.run(),
+            Self::Token(command) => command.run(),
+            Self::Access(command) => command.run(),
             Self::Completions(command) => command.run(&mut Cli::command()),
         }
     }
@@ -159,6 +165,8 @@ impl Command {
             Self::Subject(command) => command.json(),
             Self::Journal(command) => command.json(),
             Self::Store(command) => command.json(),
+            Self::Token(command) => command.json(),
+            Self::Access(command) => command.json(),
             Self::Catalog(command) => command.json(),
             Self::Prices(command) => command.json(),
             Self::Replay(command) => command.json,

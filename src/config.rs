@@ -10,6 +10,7 @@ use std::time::Duration;
 
 mod address;
 mod duration;
+mod exposure;
 mod file;
 mod problem;
 mod remote;
@@ -32,8 +33,15 @@ pub struct Config {
     pub listen: Vec<ListenAddress>,
     /// Where health and metrics are served over HTTP.
     pub http: HttpAddress,
+    /// Where gRPC health alone is served, in clear and to anybody.
+    pub health: HttpAddress,
+    pub tls: TlsConfig,
+    /// The file that says who may call. None: everybody.
+    pub access: Option<PathBuf>,
+    /// True: metrics are shown to anybody who reaches the HTTP port.
+    pub metrics_public: bool,
     pub catalog: CatalogSource,
-    /// How often its file is looked at for a change. None: when the process is told to by SIGHUP, and else never.
+    /// How often its file, the access file and those of TLS are looked at for a change. None: when the process is told to by SIGHUP, and else never.
     pub catalog_reload: Option<Duration>,
     pub store: StoreAddress,
     pub redis: RedisSettings,
@@ -41,7 +49,7 @@ pub struct Config {
     pub journal: Option<PathBuf>,
     /// Most commands that wait there.
     pub journal_max: usize,
-    /// True: a listener that other hosts can reach is accepted although nothing protects it.
+    /// True: an address that other hosts can reach is accepted although nothing protects it.
     pub insecure: bool,
     pub reservation: ReservationConfig,
     /// How long ended reservations and their ids are remembered.
@@ -64,6 +72,16 @@ pub enum CatalogSource {
     /// The catalog that is compiled in.
     Bundled,
     File(PathBuf),
+}
+
+/// By what TCP listeners speak TLS; PEM files, each read anew when it changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Ours, with those between it and an authority. It is there if and only if its key is.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Authorities of clients. Present: every gRPC client on TCP must show a certificate of one of them.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// How long reservations are held (product.md L2).
@@ -95,6 +113,12 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// Most connections, all listeners together.
     pub connections: usize,
+    /// How long a connection may last. None: for ever.
+    pub connection_age: Option<Duration>,
+    /// How long a connection may take until TLS is agreed on and the first bytes have come.
+    pub opening: Duration,
+    /// Most calls in flight, all connections together.
+    pub calls: usize,
     /// Most transactions waiting for the store.
     pub queue: usize,
 }
@@ -162,6 +186,10 @@ impl Config {
             instance: "default".to_owned(),
             listen: vec![ListenAddress::Tcp(HostPort::loopback(7070))],
             http: HttpAddress::At(HostPort::loopback(7071)),
+            health: HttpAddress::Off,
+            tls: TlsConfig::default(),
+            access: None,
+            metrics_public: false,
             catalog: CatalogSource::Bundled,
             catalog_reload: Some(Duration::from_secs(5)),
             store: StoreAddress::Embedded(data_dir),
@@ -176,7 +204,15 @@ impl Config {
             cost_retention: Duration::from_secs(366 * 24 * 3600),
             drain_deadline: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            limits: Limits { message_bytes: 65_536, streams_per_connection: 256, connections: 1024, queue: 4096 },
+            limits: Limits {
+                message_bytes: 65_536,
+                streams_per_connection: 256,
+                connections: 1024,
+                connection_age: None,
+                opening: Duration::from_secs(10),
+                calls: 8192,
+                queue: 4096,
+            },
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Human },
             telemetry: TelemetryConfig { cost_log: false },
         }
@@ -242,6 +278,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigError> {
         problems.push(problem.hint("name one: `--store embedded:DIR`, or `--store memory:` to keep nothing"));
     }
     place_journal(&mut config, &origins, data_dir, &mut problems);
+    exposure::check(&config, &origins, &mut problems);
     check_together(&config, &origins, &mut problems);
     check_redis(&config, &origins, &mut problems);
     if problems.is_empty() { Ok(Loaded { config, origins, warnings }) } else { Err(ConfigError { problems }) }
@@ -334,12 +371,6 @@ fn check_redis(config: &Config, origins: &BTreeMap<&'static str, Origin>, proble
 /// What no single setting can tell.
 fn check_together(config: &Config, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
     let wrong = |key: &'static str, text: String| Problem::new(key, origins[key].clone(), &text);
-    if !config.insecure {
-        for address in config.listen.iter().filter(|address| !address.is_local()) {
-            let problem = wrong("listen", format!("other hosts can reach this listener and nothing protects it: `{address}`"));
-            problems.push(problem.hint("listen on `127.0.0.1` or `unix:PATH`, or accept the risk with `insecure: true`"));
-        }
-    }
     for (at, address) in config.listen.iter().enumerate() {
         let port_chosen_by_system = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
         if !port_chosen_by_system && config.listen[..at].contains(address) {
@@ -351,6 +382,12 @@ fn check_together(config: &Config, origins: &BTreeMap<&'static str, Origin>, pro
         && config.listen.contains(&ListenAddress::Tcp(http.clone()))
     {
         problems.push(wrong("http", format!("the address is already in `listen`: `{http}`")));
+    }
+    if let HttpAddress::At(health) = &config.health
+        && health.port() != 0
+        && (config.listen.contains(&ListenAddress::Tcp(health.clone())) || config.http == config.health)
+    {
+        problems.push(wrong("health", format!("the address is already in use by `listen` or `http`: `{health}`")));
     }
     let ReservationConfig { ttl, ttl_max } = config.reservation;
     if ttl > ttl_max {
@@ -400,6 +437,10 @@ mod tests {
             ("instance", "default"),
             ("listen", "127.0.0.1:7070"),
             ("http", "127.0.0.1:7071"),
+            ("health", "off"),
+            ("tls.cert", ""),
+            ("access", ""),
+            ("metrics_public", "false"),
             ("catalog", "bundled"),
             ("catalog_reload", "5s"),
             ("redis.username", ""),
@@ -426,6 +467,9 @@ mod tests {
             ("limits.message_bytes", "65536"),
             ("limits.streams_per_connection", "256"),
             ("limits.connections", "1024"),
+            ("limits.connection_age", "off"),
+            ("limits.opening", "10s"),
+            ("limits.calls", "8192"),
             ("limits.queue", "4096"),
             ("log.filter", "info"),
             ("log.format", "human"),
@@ -540,20 +584,10 @@ mod tests {
     }
 
     #[test]
-    fn reachable_listener_needs_the_risk_accepted() {
-        for open in ["0.0.0.0:7070", "[::]:7070", "sidecar.example:7070", "10.1.2.3:0"] {
-            let error = load(&layers(&[], &[("listen", &[open])])).unwrap_err();
-            assert_eq!(error.problems[0].key, "listen", "{open}");
-            assert!(load(&layers(&[], &[("listen", &[open]), ("insecure", &["true"])])).is_ok(), "{open}");
-        }
-        for local in ["127.0.0.1:7070", "127.8.8.8:0", "[::1]:7070", "localhost:7070", "unix:/run/q.sock"] {
-            assert!(load(&layers(&[], &[("listen", &[local])])).is_ok(), "{local}");
-        }
-    }
-
-    #[test]
     fn settings_that_contradict_each_other_are_refused() {
-        let table: [(&str, &[&str]); 5] = [
+        let table: [(&str, &[&str]); 7] = [
+            ("health", &["127.0.0.1:7070"]),
+            ("health", &["127.0.0.1:7071"]),
             ("reservation.ttl", &["3h"]),
             ("retention", &["1h"]),
             ("reservation.ttl_max", &["1m"]),

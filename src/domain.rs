@@ -15,6 +15,7 @@ pub mod condition;
 pub mod counting;
 pub mod denial;
 pub mod entitlement;
+pub mod envoy;
 pub mod event;
 pub mod failover;
 pub mod filter;

@@ -5,6 +5,7 @@
 //! event reaches every reader at least once, in the order of its subject. Wire types and outage policies are known above.
 
 mod cursor;
+mod recent;
 mod seats;
 mod subscription;
 mod tail;
@@ -19,6 +20,7 @@ use tokio::sync::broadcast;
 
 pub use self::cursor::CursorError;
 use self::cursor::Start;
+pub use self::recent::{CHANGES_LOOKED_AT_MAX, recent};
 use self::seats::Seats;
 pub use self::seats::WATCHERS_MAX;
 pub use self::subscription::{Next, Subscription};

@@ -1,6 +1,6 @@
 //! The gRPC edge: wire types in, wire types out. A handler converts, makes one service call, converts; no policy lives here.
 //!
-//! `status` is the only place that knows `tonic::Status`, `read` and `write` the only ones that know both wire and domain types.
+//! `guard` stands before every service and says who may pass. `status` is the only place that knows `tonic::Status`, `read` and `write` the only ones that know both wire and domain types.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,20 @@ use crate::service::{Service, ServiceError};
 use crate::telemetry::{Telemetry, context};
 
 pub mod codec;
+mod concerns;
 mod costs;
+pub mod envoy;
+mod guard;
+mod load;
+mod methods;
 mod quota;
 mod read;
 mod status;
 mod subjects;
 mod write;
+
+pub use guard::{GuardLayer, Guarded};
+pub use load::Load;
 
 /// What a request may be at most, whatever it says.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +77,12 @@ impl Handlers {
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
-        let done = self.tasks.spawn(context::carried(call(self.service.clone()))).await;
+        let (slot, change) = (load::current(), call(self.service.clone()));
+        let change = async move {
+            let _slot = slot;
+            change.await
+        };
+        let done = self.tasks.spawn(context::carried(change)).await;
         done.map_err(|_| status::panicked())?.map_err(status::of)
     }
 }

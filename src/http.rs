@@ -1,9 +1,9 @@
-//! The admin port: is the process alive, may it be sent work, and what does it count?
+//! The admin port: is the process alive, may it be sent work, what does it count, and what does a person on call see?
 //!
-//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. It serves nobody's data and decides nothing: what
-//! a store's silence means is the outage policy's to say, and is handed in as a [`StoreHealth`]; what is counted is `telemetry`'s.
+//! Owns the HTTP routes and the [`Health`] that `app` and the store's keeper report to. Probes are answered to anybody; what shows more stands
+//! behind the [`PageGuard`]. It decides nothing: what a store's silence means is the outage policy's to say, and is handed in as a
+//! [`StoreHealth`]; what is counted is `telemetry`'s; what the operations page tells of customers is read from `service`.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -11,14 +11,18 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Telemetry;
 
+mod guard;
 mod health;
+mod operations;
+mod server;
 
-pub use health::{CatalogHealth, Health, HealthState, Phase, Reason, StoreHealth};
+pub use guard::PageGuard;
+pub use health::{CatalogHealth, FilesHealth, Health, HealthState, Phase, Reason, StoreHealth};
+pub use operations::Operations;
+pub use server::serve;
 
 /// A probe wants the truth of this instant.
 const NEVER_STORED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
@@ -33,16 +37,27 @@ struct Body {
     reasons: Vec<Reason>,
 }
 
-/// The routes of the admin port.
-pub fn router(health: Health, telemetry: Arc<Telemetry>) -> Router {
-    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health).merge(metrics)
+/// Who may see the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsFor {
+    Anybody,
+    /// Who may see what concerns all subjects.
+    Observers,
 }
 
-/// Serves the admin port until `stop` is cancelled and what is in flight has been answered. Cancel it last: while the rest drains,
-/// `/readyz` must still say so.
-pub async fn serve(listener: TcpListener, health: Health, telemetry: Arc<Telemetry>, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router(health, telemetry)).with_graceful_shutdown(stop.cancelled_owned()).await
+/// The routes of the admin port.
+pub fn router(health: Health, telemetry: Arc<Telemetry>, operations: Operations, guard: &PageGuard, metrics_for: MetricsFor) -> Router {
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
+    let metrics = match metrics_for {
+        MetricsFor::Anybody => metrics,
+        MetricsFor::Observers => guard.protect_whole(metrics),
+    };
+    probes(health).merge(metrics).merge(operations::router(operations, guard))
+}
+
+/// What is answered to anybody.
+fn probes(health: Health) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
 }
 
 /// 200 as long as the process answers at all; never asks the store, so that a store outage restarts nobody.
@@ -64,15 +79,18 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> ([(HeaderName, &'st
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::{Body as HttpBody, to_bytes};
     use axum::http::Request;
+    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 
     use super::*;
 
     async fn ask(health: &Health, path: &str) -> (u16, serde_json::Value) {
         let request = Request::get(path).body(HttpBody::empty()).unwrap();
-        let response = router(health.clone(), Telemetry::local()).oneshot(request).await.unwrap();
+        let response = probes(health.clone()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -134,17 +152,18 @@ mod tests {
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         let health = Health::starting();
-        assert_eq!(ask(&health, "/").await.0, 404);
+        assert_eq!(ask(&health, "/elsewhere").await.0, 404);
         let request = Request::post("/livez").body(HttpBody::empty()).unwrap();
-        assert_eq!(router(health, Telemetry::local()).oneshot(request).await.unwrap().status(), 405);
+        assert_eq!(probes(health).oneshot(request).await.unwrap().status(), 405);
     }
 
     #[tokio::test]
     async fn serving_ends_when_told_to() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_client, connection) = tokio::io::duplex(64);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, Health::starting(), Telemetry::local(), stop.clone()));
+        let serving =
+            tokio::spawn(serve(tokio_stream::iter([connection]), probes(Health::starting()), Duration::from_secs(60), stop.clone()));
         stop.cancel();
-        serving.await.unwrap().unwrap();
+        serving.await.unwrap();
     }
 }

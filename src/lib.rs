@@ -4,6 +4,8 @@
 //! step. [`app`] wires them, [`cli`] starts them or talks to them; [`client`] is what a gateway builds, alone if it likes.
 //! `docs/architecture.md` has the whole picture.
 
+#[cfg(feature = "server")]
+pub mod access;
 #[cfg(feature = "client")]
 pub mod address;
 #[cfg(feature = "server")]

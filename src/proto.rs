@@ -1,7 +1,11 @@
 //! The wire types of `genquota.v1`, generated from `proto/` by the build.
 //!
-//! Owns the generated code and the descriptors that reflection and JSON printing read. Holds no logic: only `grpc`, `client`, `cli`,
-//! `demo` and `traffic` may name these types.
+//! Owns the generated code, the descriptors that reflection reads, and how any message is JSON. Knows no single message: only `grpc`,
+//! `client`, `cli`, `demo` and `traffic` may name these types.
+
+mod json;
+
+pub use json::{JsonError, json};
 
 /// Messages, clients and servers of `genquota.v1`.
 #[expect(

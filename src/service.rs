@@ -49,7 +49,7 @@ pub use costs::{Forecast, ForecastCommand, Summary, SummaryCommand};
 pub use error::{ServiceError, state_name};
 pub use history::{GENERATIONS_MAX, GenerationsCommand, GenerationsPage};
 pub use outage::OutageRules;
-pub use query::SubjectBalance;
+pub use query::{SubjectBalance, SubjectCap};
 pub use quote::{Offer, Quotation, QuoteCommand};
 pub use record::RecordCommand;
 pub use refund::{RefundCommand, Refunded};
@@ -59,7 +59,7 @@ pub use retry::{Retried, RetryCommand};
 pub use settle::{ExtendCommand, SettleCommand, Settled};
 pub use subjects::{Previewed, Subject};
 pub use usage::{Usage, UsageCommand};
-pub use watch::{Update, Watch};
+pub use watch::{CHANGES_LOOKED_AT_MAX, Update, Watch};
 
 /// How often a judgement is made anew when the store says that it was stale. Each round means that somebody else got through in between,
 /// so eight in a row is contention that the caller should hear of.
@@ -123,6 +123,11 @@ impl Service {
     /// The catalog that judges new requests.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalogs.current()
+    }
+
+    /// The instant by which a call that begins now is judged.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Puts another catalog in force, whose text this is. What is held already is settled by the one it was judged by (R9). An error of the

@@ -29,7 +29,7 @@ pub use self::call::{CallLayer, Spanned};
 use self::cost_log::CostLog;
 pub use self::environment::{Environment, Protocol, Signal};
 pub use self::export::ExportError;
-pub use self::metrics::{Metrics, ReloadResult};
+pub use self::metrics::{EnvoyFilter, EnvoyResult, Metrics, Reading, Refusal, ReloadResult};
 use self::names::attribute;
 use crate::config::TelemetryConfig;
 use crate::domain::event::CostEvent;

@@ -2,11 +2,12 @@
 //!
 //! The catalog and the configuration file are read here. A text becomes a tree whose scalars stay raw text, so a decimal never passes
 //! through a float; the tree is deserialised, what does not fit is noted and masked, and the rest is read on, so one run names every
-//! mistake. It must never know what the files mean, open one, or report what only follows from an earlier problem.
+//! mistake. It must never know what the files mean, or report what only follows from an earlier problem.
 
 mod de;
 mod near;
 mod placed;
+mod problems;
 mod tree;
 
 use std::fmt;
@@ -14,7 +15,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 pub use near::nearest;
-pub use placed::{Entries, Entry, OneOrMany, Placed};
+pub use placed::{Entries, Entry, OneOrMany, Placed, TextOr};
+pub use problems::{Problems, read_text};
 pub use tree::{At, Places};
 
 /// Longest text that is read. A hundred times a large catalog; reading it takes a fraction of a second.

@@ -16,6 +16,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &[]),
     ("shutdown", &[]),
+    // What ids look like is the domain's; until when somebody may call, the clock's.
+    ("access", &["domain", "yaml", "clock"]),
     // Its file is YAML too; how a store is addressed and reached is said in that store's types.
     ("config", &["address", "yaml", "store"]),
     ("proto", &[]),
@@ -31,14 +33,15 @@ const EDGES: &[(&str, &[&str])] = &[
     // A ledger's export is one kind of its files.
     ("traffic", &["domain", "store", "proto"]),
     ("service", &["domain", "store", "events", "clock", "telemetry"]),
-    ("grpc", &["service", "domain", "events", "telemetry", "proto"]),
-    ("http", &["service", "domain", "telemetry"]),
+    ("grpc", &["service", "domain", "events", "telemetry", "proto", "access"]),
+    ("http", &["service", "domain", "telemetry", "access"]),
     ("client", &["address", "proto", "journal", "clock"]),
     ("app", ALL_BELOW),
     ("demo", &["app", "client", "proto", "config", "catalog", "clock", "shutdown", "domain"]),
     (
         "cli",
         &[
+            "access",
             "app",
             "demo",
             "client",
@@ -62,6 +65,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Everything but those who start it.
 const ALL_BELOW: &[&str] = &[
+    "access",
     "address",
     "medium",
     "journal",
@@ -96,6 +100,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic_prost", WIRE),
     ("tonic_health", &["app", "grpc"]),
     ("tonic_reflection", &["app", "grpc"]),
+    // What Envoy says is made a request of ours in one place.
+    ("envoy_types", &["grpc/envoy", "grpc/envoy.rs"]),
     ("redb", &["store/embedded", "store/embedded.rs", "medium", "journal"]),
     ("redis", &["store/redis", "store/redis.rs"]),
     ("opentelemetry", &["telemetry"]),
@@ -105,9 +111,17 @@ const CRATES: &[(&str, &[&str])] = &[
     ("opentelemetry_prometheus", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("hyper_rustls", &["telemetry/export"]),
-    ("tokio_rustls", &["store/redis"]),
+    ("tokio_rustls", &["store/redis", "app/tls.rs", "app/listener"]),
+    ("x509_parser", &["app/tls.rs"]),
+    ("jsonwebtoken", &["access"]),
+    ("getrandom", &["access"]),
+    ("subtle", &["access"]),
+    ("rustix", &["app/open_files.rs"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
     ("rustls_native_certs", &["store/redis"]),
     ("axum", &["http"]),
+    ("askama", &["http"]),
     ("clap", &["cli", "demo"]),
     ("indicatif", &["cli", "demo"]),
     ("comfy_table", &["cli", "demo"]),

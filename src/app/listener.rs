@@ -1,27 +1,31 @@
 //! Listeners: TCP and unix sockets behind one type, and the bound on connections.
 //!
-//! The accept loop survives whatever accepting fails with, such as having no file descriptor left.
+//! The accept loop survives whatever accepting fails with, such as having no file descriptor left. What happens between accepting a
+//! connection and serving it is in [`opening`].
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::Connected;
 
-use crate::config::ListenAddress;
+use self::opening::Openings;
+pub(super) use self::opening::{Connection, Door, Speaks};
+use crate::config::{HostPort, ListenAddress};
+
+mod opening;
 
 /// Pause after a failed accept: file descriptors do not come back at once, and a loop without one would burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a listener accepts.
+type Accepted = Either<TcpStream, UnixStream>;
 
 /// A bound socket.
 pub(super) enum Listener {
@@ -31,11 +35,19 @@ pub(super) enum Listener {
 
 impl Listener {
     pub(super) async fn bind(address: &ListenAddress) -> anyhow::Result<Self> {
-        let bound = match address {
-            ListenAddress::Tcp(host_port) => TcpListener::bind(host_port.pair()).await.map(Self::Tcp),
-            ListenAddress::Unix(path) => bind_unix(path).await.map(|listener| Self::Unix { listener, path: path.clone() }),
-        };
-        bound.with_context(|| format!("cannot listen on {address} (setting `listen`)"))
+        match address {
+            ListenAddress::Tcp(host_port) => Self::bind_tcp(host_port, "listen").await,
+            ListenAddress::Unix(path) => {
+                let bound = bind_unix(path).await.map(|listener| Self::Unix { listener, path: path.clone() });
+                bound.with_context(|| format!("cannot listen on {address} (setting `listen`)"))
+            }
+        }
+    }
+
+    /// For an address of another setting.
+    pub(super) async fn bind_tcp(address: &HostPort, setting: &str) -> anyhow::Result<Self> {
+        let bound = TcpListener::bind(address.pair()).await.map(Self::Tcp);
+        bound.with_context(|| format!("cannot listen on {address} (setting `{setting}`)"))
     }
 
     /// The address as bound.
@@ -46,19 +58,32 @@ impl Listener {
         }
     }
 
-    /// Accepts until `stop`, never more at a time than there are permits.
-    pub(super) fn connections(self, permits: Arc<Semaphore>, stop: CancellationToken) -> ReceiverStream<io::Result<Connection>> {
+    /// The address as bound, of a listener on TCP.
+    pub(super) fn socket_address(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// Accepts until `stop`, one more than there are permits at the most, and hands on what has been opened.
+    pub(super) fn connections(
+        self,
+        permits: Arc<Semaphore>,
+        door: Door,
+        stop: CancellationToken,
+    ) -> ReceiverStream<io::Result<Connection>> {
         // One at a time: a connection that nobody has taken up yet need not be accepted.
-        let (accepted, connections) = mpsc::channel(1);
+        let (opened, connections) = mpsc::channel(1);
+        let mut openings = Openings::new(door, opened, permits);
         tokio::spawn(async move {
             let accept_all = async {
-                while let Ok(permit) = permits.clone().acquire_owned().await {
+                loop {
                     match self.accept().await {
-                        Ok(stream) => {
-                            if accepted.send(Ok(Connection { stream, _permit: permit })).await.is_err() {
-                                return;
-                            }
-                        }
+                        Ok(stream) => match openings.place().await {
+                            Some(permit) => openings.begin(stream, permit),
+                            None => return,
+                        },
                         Err(error) => {
                             tracing::warn!(%error, "cannot accept a connection");
                             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -67,6 +92,8 @@ impl Listener {
                 }
             };
             stop.run_until_cancelled(accept_all).await;
+            // Whoever is still at the door is let go: the stream ends when nobody is left who could hand something on.
+            drop(openings);
             if let Self::Unix { path, .. } = &self {
                 // The next process finds it stale at the worst, and takes it over.
                 let _ = std::fs::remove_file(path);
@@ -75,7 +102,7 @@ impl Listener {
         ReceiverStream::new(connections)
     }
 
-    async fn accept(&self) -> io::Result<Either<TcpStream, UnixStream>> {
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -107,44 +134,4 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(&unready, std::fs::Permissions::from_mode(0o660))?;
     std::fs::rename(&unready, path)?;
     Ok(listener)
-}
-
-/// One accepted connection. Its permit goes back when it ends.
-pub(super) struct Connection {
-    stream: Either<TcpStream, UnixStream>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) -> Self::ConnectInfo {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

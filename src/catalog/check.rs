@@ -5,6 +5,7 @@
 
 mod actions;
 mod condition;
+mod envoy;
 mod known;
 mod plans;
 mod prices;
@@ -74,8 +75,9 @@ impl Checker<'_> {
         });
         let shared_caps = raw.caps.iter().map(|cap| cap.name.clone()).collect();
         let plans = self.plans(raw.plans, &shared_caps);
+        let envoy = raw.envoy.map(|envoy| self.envoy(&envoy, &raw.actions)).unwrap_or_default();
         let version = version?;
-        Some(Catalog { version, meters, actions, plans, default_plan, caps, price_book, credits, near_limit_percent })
+        Some(Catalog { version, meters, actions, plans, default_plan, caps, price_book, credits, near_limit_percent, envoy })
     }
 
     /// The declared version and the digest of the file, so that an edition that forgot to change its name is still told apart (R9).

@@ -3,12 +3,14 @@
 //! The doc comments here are the descriptions of the published JSON Schema. Nearly everything is optional for the reader, so that one
 //! missing key does not hide other problems; `check` says what is missing, and the schema names what is required.
 
+mod envoy;
 mod plan;
 mod value;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use envoy::*;
 pub(super) use plan::*;
 pub(super) use value::{Amount, CONDITION_KEYS, Number, Text, When};
 
@@ -51,6 +53,8 @@ pub(super) struct RawCatalog {
     pub(super) unpriced: Option<Placed<RawUnpriced>>,
     /// What one-off credits are unless the grant says otherwise.
     pub(super) credits: Option<RawCredits>,
+    /// What Envoy's filters may ask, and what it means.
+    pub(super) envoy: Option<RawEnvoy>,
 }
 
 /// Something that plans count.

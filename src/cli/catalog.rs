@@ -19,7 +19,8 @@ Examples:
   genquota catalog check catalog.yaml
   genquota catalog check new.yaml --after catalog.yaml
   genquota catalog explain --action image.generate --target fal/flux-schnell --count 4
-  genquota catalog schema > catalog.schema.json";
+  genquota catalog schema > catalog.schema.json
+  genquota catalog reference | less";
 
 /// Check and explain catalogs; needs no server
 #[derive(Debug, Args)]
@@ -34,6 +35,7 @@ enum CatalogCommand {
     Check(Check),
     Explain(explain::Explain),
     Schema(Schema),
+    Reference(Reference),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -63,6 +65,11 @@ struct Check {
 #[command(after_help = "Example:\n  genquota catalog schema > catalog.schema.json")]
 struct Schema {}
 
+/// Print every key of catalogs with its meaning, in Markdown
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  genquota catalog reference > catalog-reference.md")]
+struct Reference {}
+
 impl Catalog {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         match &self.command {
@@ -73,6 +80,10 @@ impl Catalog {
                 output::line(&schema)?;
                 Ok(exit::DONE)
             }
+            CatalogCommand::Reference(_) => {
+                output::line(catalog::reference().trim_end())?;
+                Ok(exit::DONE)
+            }
         }
     }
 
@@ -80,7 +91,7 @@ impl Catalog {
         match &self.command {
             CatalogCommand::Check(command) => command.json,
             CatalogCommand::Explain(command) => command.json,
-            CatalogCommand::Schema(_) => false,
+            CatalogCommand::Schema(_) | CatalogCommand::Reference(_) => false,
         }
     }
 }
@@ -106,7 +117,7 @@ impl Check {
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -127,6 +138,16 @@ fn as_text(checked: Option<&CheckedCatalog>, problems: &Problems) -> String {
 }
 
 fn as_json(checked: Option<&CheckedCatalog>, problems: &Problems) -> Value {
+    json!({
+        "file": problems.name,
+        "ok": checked.is_some(),
+        "version": checked.map(|catalog| catalog.version.to_string()),
+        "problems": problems_as_json(problems),
+    })
+}
+
+/// Every problem of a file, with its place.
+pub(super) fn problems_as_json(problems: &Problems) -> Vec<Value> {
     let told = problems.problems.iter().map(|problem| {
         json!({
             "severity": match problem.severity {
@@ -140,10 +161,5 @@ fn as_json(checked: Option<&CheckedCatalog>, problems: &Problems) -> Value {
             "hint": problem.hint,
         })
     });
-    json!({
-        "file": problems.name,
-        "ok": checked.is_some(),
-        "version": checked.map(|catalog| catalog.version.to_string()),
-        "problems": told.collect::<Vec<_>>(),
-    })
+    told.collect()
 }

@@ -73,10 +73,28 @@ pub(super) struct SettingFlags {
     /// Where health and metrics are served over HTTP: `HOST:PORT` or `off` [default: 127.0.0.1:7071]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// Where gRPC health alone is served, in clear and to anybody, for probes: `HOST:PORT` or `off` [default: off]
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<String>,
+    /// File with the certificate of every TCP listener, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// File with the key of that certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// File with the authorities of clients, in PEM: gRPC clients on TCP must show a certificate
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// YAML file that says who may call, and what [default: everybody may do everything]
+    #[arg(long, value_name = "FILE")]
+    access: Option<String>,
+    /// Show metrics to anybody who reaches the HTTP port [default: false]
+    #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    metrics_public: Option<String>,
     /// File with meters, actions, plans, caps and prices [default: bundled]
     #[arg(long, value_name = "FILE")]
     catalog: Option<String>,
-    /// How often that file is looked at for a change; `off`: on SIGHUP only [default: 5s]
+    /// How often the files of catalog, access and TLS are looked at for a change; `off`: on SIGHUP only [default: 5s]
     #[arg(long, value_name = "DURATION")]
     catalog_reload: Option<String>,
     /// What keeps the ledger: `embedded:DIR`, `memory:` to keep nothing, or a Redis or Valkey: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`
@@ -105,7 +123,7 @@ pub(super) struct SettingFlags {
     /// Most entries in the journal [default: 100000]
     #[arg(long, value_name = "N")]
     journal_max: Option<String>,
-    /// Accept listeners that other hosts can reach, although nothing protects them
+    /// Accept addresses that other hosts can reach, although nothing protects them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     insecure: Option<String>,
     /// How long a reservation is held where the caller does not say [default: 15m]
@@ -144,6 +162,15 @@ pub(super) struct SettingFlags {
     /// Most connections, all listeners together [default: 1024]
     #[arg(long, value_name = "N")]
     limits_connections: Option<String>,
+    /// How long a connection may last, or `off`; what is in flight on it finishes [default: off]
+    #[arg(long, value_name = "DURATION")]
+    limits_connection_age: Option<String>,
+    /// The longest that a connection may take until TLS is agreed on and it says what it is [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    limits_opening: Option<String>,
+    /// Most calls in flight, all connections together; new holds are shed first [default: 8192]
+    #[arg(long, value_name = "N")]
+    limits_calls: Option<String>,
     /// Most transactions waiting for the store [default: 4096]
     #[arg(long, value_name = "N")]
     limits_queue: Option<String>,
@@ -205,6 +232,12 @@ impl SettingFlags {
     fn value(&self, key: &str) -> Option<Option<&String>> {
         let value = match key {
             "http" => &self.http,
+            "health" => &self.health,
+            "tls.cert" => &self.tls_cert,
+            "tls.key" => &self.tls_key,
+            "tls.client_ca" => &self.tls_client_ca,
+            "access" => &self.access,
+            "metrics_public" => &self.metrics_public,
             "catalog" => &self.catalog,
             "catalog_reload" => &self.catalog_reload,
             "store" => &self.store,
@@ -228,6 +261,9 @@ impl SettingFlags {
             "limits.message_bytes" => &self.limits_message_bytes,
             "limits.streams_per_connection" => &self.limits_streams_per_connection,
             "limits.connections" => &self.limits_connections,
+            "limits.connection_age" => &self.limits_connection_age,
+            "limits.opening" => &self.limits_opening,
+            "limits.calls" => &self.limits_calls,
             "limits.queue" => &self.limits_queue,
             "log.filter" => &self.log_filter,
             "log.format" => &self.log_format,

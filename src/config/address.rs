@@ -53,6 +53,16 @@ pub enum StoreAddress {
     Redis(RedisAddress),
 }
 
+impl HttpAddress {
+    /// True: only this host can reach it, or nobody.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Off => true,
+            Self::At(address) => address.is_loopback(),
+        }
+    }
+}
+
 impl ListenAddress {
     /// True: only this host can reach it.
     pub fn is_local(&self) -> bool {

@@ -19,6 +19,10 @@ struct RawConfig {
     instance: Values,
     listen: Values,
     http: Values,
+    health: Values,
+    tls: Option<RawTls>,
+    access: Values,
+    metrics_public: Values,
     catalog: Values,
     catalog_reload: Values,
     store: Values,
@@ -35,6 +39,14 @@ struct RawConfig {
     limits: Option<RawLimits>,
     log: Option<RawLog>,
     telemetry: Option<RawTelemetry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    cert: Values,
+    key: Values,
+    client_ca: Values,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +97,9 @@ struct RawLimits {
     message_bytes: Values,
     streams_per_connection: Values,
     connections: Values,
+    connection_age: Values,
+    opening: Values,
+    calls: Values,
     queue: Values,
 }
 
@@ -144,6 +159,9 @@ impl RawConfig {
             ("instance", self.instance),
             ("listen", self.listen),
             ("http", self.http),
+            ("health", self.health),
+            ("access", self.access),
+            ("metrics_public", self.metrics_public),
             ("catalog", self.catalog),
             ("catalog_reload", self.catalog_reload),
             ("store", self.store),
@@ -154,6 +172,9 @@ impl RawConfig {
             ("drain_deadline", self.drain_deadline),
             ("request_timeout", self.request_timeout),
         ];
+        if let Some(tls) = self.tls {
+            all.extend([("tls.cert", tls.cert), ("tls.key", tls.key), ("tls.client_ca", tls.client_ca)]);
+        }
         if let Some(redis) = self.redis {
             all.extend([
                 ("redis.username", redis.username),
@@ -188,6 +209,9 @@ impl RawConfig {
                 ("limits.message_bytes", limits.message_bytes),
                 ("limits.streams_per_connection", limits.streams_per_connection),
                 ("limits.connections", limits.connections),
+                ("limits.connection_age", limits.connection_age),
+                ("limits.opening", limits.opening),
+                ("limits.calls", limits.calls),
                 ("limits.queue", limits.queue),
             ]);
         }

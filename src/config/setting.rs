@@ -130,6 +130,18 @@ macro_rules! optional {
     };
 }
 
+macro_rules! toggle {
+    ($key:literal, $about:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            many: false,
+            about: $about,
+            read: |config, values| { config.$($field).+ = switch(&values[0])?; Ok(()) },
+            show: |config| vec![config.$($field).+.to_string()],
+        }
+    };
+}
+
 macro_rules! secret {
     ($key:literal, $about:literal, $($field:ident).+) => {
         Setting {
@@ -143,7 +155,7 @@ macro_rules! secret {
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 41] = [
+pub static SETTINGS: [Setting; 50] = [
     Setting {
         key: "instance",
         many: false,
@@ -175,6 +187,25 @@ pub static SETTINGS: [Setting; 41] = [
         show: |config| vec![config.http.to_string()],
     },
     Setting {
+        key: "health",
+        many: false,
+        about: "Where gRPC health alone is served, in clear and to anybody, for probes: `HOST:PORT` or `off`",
+        read: |config, values| {
+            config.health = address(&values[0])?;
+            Ok(())
+        },
+        show: |config| vec![config.health.to_string()],
+    },
+    optional!("tls.cert", "File with the certificate of every TCP listener, in PEM, read anew when it changes", tls.certificate),
+    optional!("tls.key", "File with its key, in PEM, read anew when it changes", tls.key),
+    optional!(
+        "tls.client_ca",
+        "File with the authorities of clients, in PEM: gRPC clients on TCP must show a certificate",
+        tls.client_authorities
+    ),
+    optional!("access", "YAML file that says who may call, and what; read anew when it changes", access),
+    toggle!("metrics_public", "Show metrics to anybody who reaches the HTTP port, whatever `access` says", metrics_public),
+    Setting {
         key: "catalog",
         many: false,
         about: "File with meters, actions, plans, caps and prices; `bundled`: the one compiled in",
@@ -190,7 +221,7 @@ pub static SETTINGS: [Setting; 41] = [
     Setting {
         key: "catalog_reload",
         many: false,
-        about: "How often the catalog's file is looked at for a change; `off`: on SIGHUP only",
+        about: "How often the files of catalog, access and TLS are looked at for a change; `off`: on SIGHUP only",
         read: |config, values| {
             config.catalog_reload = reload(&values[0])?;
             Ok(())
@@ -256,16 +287,7 @@ pub static SETTINGS: [Setting; 41] = [
         show: |config| vec![config.journal.as_ref().map_or_else(|| "off".to_owned(), |directory| directory.display().to_string())],
     },
     count!("journal_max", "Most entries in the journal", journal_max, 1, COUNT_MAX),
-    Setting {
-        key: "insecure",
-        many: false,
-        about: "Accept listeners that other hosts can reach, although nothing protects them",
-        read: |config, values| {
-            config.insecure = switch(&values[0])?;
-            Ok(())
-        },
-        show: |config| vec![config.insecure.to_string()],
-    },
+    toggle!("insecure", "Accept addresses that other hosts can reach, although nothing protects them", insecure),
     duration!("reservation.ttl", "How long a reservation is held where the caller does not say", reservation.ttl),
     duration!("reservation.ttl_max", "The longest a caller may have a reservation held", reservation.ttl_max),
     duration!("retention", "How long ended reservations and their ids are remembered", retention),
@@ -278,6 +300,21 @@ pub static SETTINGS: [Setting; 41] = [
     count!("limits.message_bytes", "Longest request message, in bytes", limits.message_bytes, MESSAGE_BYTES[0], MESSAGE_BYTES[1]),
     count!("limits.streams_per_connection", "Most calls in flight on one connection", limits.streams_per_connection, 1, COUNT_MAX),
     count!("limits.connections", "Most connections, all listeners together", limits.connections, 1, COUNT_MAX),
+    Setting {
+        key: "limits.connection_age",
+        many: false,
+        about: "How long a connection may last, or `off`; what is in flight on it finishes",
+        read: |config, values| {
+            config.limits.connection_age = match values[0].as_str() {
+                "off" => None,
+                text => Some(duration(text)?),
+            };
+            Ok(())
+        },
+        show: |config| vec![config.limits.connection_age.map_or_else(|| "off".to_owned(), format_duration)],
+    },
+    duration!("limits.opening", "The longest that a connection may take until TLS is agreed on and it says what it is", limits.opening),
+    count!("limits.calls", "Most calls in flight, all connections together; new holds are shed first", limits.calls, 8, COUNT_MAX),
     count!("limits.queue", "Most transactions waiting for the store", limits.queue, 1, COUNT_MAX),
     Setting {
         key: "log.filter",
@@ -308,16 +345,7 @@ pub static SETTINGS: [Setting; 41] = [
             }]
         },
     },
-    Setting {
-        key: "telemetry.cost_log",
-        many: false,
-        about: "Send cost events as OTLP log records too; `OTEL_*` variables say where to",
-        read: |config, values| {
-            config.telemetry.cost_log = switch(&values[0])?;
-            Ok(())
-        },
-        show: |config| vec![config.telemetry.cost_log.to_string()],
-    },
+    toggle!("telemetry.cost_log", "Send cost events as OTLP log records too; `OTEL_*` variables say where to", telemetry.cost_log),
 ];
 
 fn address<T: FromStr<Err = super::AddressError>>(text: &str) -> Result<T, Wrong> {
@@ -426,10 +454,14 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_and_change_nothing() {
-        let table: [(&str, &[&str]); 21] = [
+        let table: [(&str, &[&str]); 25] = [
             ("instance", &["", "A", "a b", "{a}", "0123456789abcdef0123456789abcdef0"]),
             ("listen", &["", "here"]),
             ("http", &["on", "unix:/x"]),
+            ("health", &["on", "unix:/x"]),
+            ("metrics_public", &["yes"]),
+            ("limits.connection_age", &["0s", "on"]),
+            ("limits.calls", &["7", "1048577"]),
             ("catalog", &[""]),
             ("catalog_reload", &["", "on", "0s", "99ms", "5"]),
             ("store", &["disk:/x", "redis://", "redis://cache/x", "redis-cluster://a/1"]),

@@ -10,6 +10,7 @@ use super::ledger::{AccountKey, AccountKind, CapLeg};
 use super::overrides::Overrides;
 use super::period::{OutOfCalendar, Period, Window, window};
 use super::reservation::Labels;
+use super::view::View;
 
 /// A ceiling that pays nothing but must not be exceeded (chapter 4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,18 @@ pub struct ChargedCap<'c> {
     pub window: Option<(Timestamp, Timestamp)>,
 }
 
+/// How a cap stands before anything is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapStanding {
+    pub cap: Cap,
+    /// In force, which may be a contract's.
+    pub limit: Micros,
+    /// First and first-no-more instant of its window.
+    pub window: Option<(Timestamp, Timestamp)>,
+    /// `None` where only a request tells which of its accounts counts.
+    pub account: Option<AccountKey>,
+}
+
 impl ChargedCap<'_> {
     /// The limit in force, which may be a contract's.
     pub fn limit(&self) -> Micros {
@@ -109,6 +122,29 @@ impl Cap {
     pub fn account<'v>(&self, window: Option<(Timestamp, Timestamp)>, values: impl Iterator<Item = &'v str>) -> AccountKey {
         let kind = if self.of == CapOf::InFlight { AccountKind::LevelCap } else { AccountKind::FlowCap };
         AccountKey::cap(kind, &self.id, window.map(|(start, _)| start), values)
+    }
+}
+
+impl CapStanding {
+    /// The caps of `caps` that may apply under a plan, as they stand for a user.
+    pub fn of<'c>(caps: impl Iterator<Item = &'c Cap>, view: &View<'_>, user: Option<&UserId>) -> Result<Vec<Self>, OutOfCalendar> {
+        let plan = view.plan.as_ref().map(|active| &active.plan.id);
+        let period = view.plan.as_ref().map(|active| active.period);
+        let stand = |cap: &'c Cap| {
+            let window = cap.window(period, view.now, &view.zone)?;
+            let value = |dimension: &Dimension| match dimension {
+                Dimension::User => user.map(UserId::as_str),
+                Dimension::Provider | Dimension::Model | Dimension::Tier | Dimension::Action | Dimension::Label(_) => None,
+            };
+            let values: Option<Vec<&str>> = cap.by.iter().map(value).collect();
+            Ok(Self {
+                limit: view.overrides().map_or(cap.limit, |overrides| overrides.of_cap(cap)),
+                account: values.map(|values| cap.account(window, values.into_iter())),
+                cap: cap.clone(),
+                window,
+            })
+        };
+        caps.filter(|cap| cap.when.may_hold_under(plan)).map(stand).collect()
     }
 }
 

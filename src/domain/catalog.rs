@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cap::Cap;
 use super::counting::Action;
+use super::envoy::Envoy;
 use super::ids::{ActionId, CatalogVersion, MeterId, PlanId};
 use super::plan::Plan;
 use super::price_book::PriceBook;
@@ -23,6 +24,7 @@ pub struct Catalog {
     pub credits: CreditPolicy,
     /// Share of a limit, in percent, from which an answer says that the limit is near (L12).
     pub near_limit_percent: u8,
+    pub envoy: Envoy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

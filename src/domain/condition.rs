@@ -34,6 +34,11 @@ impl Condition {
             && one_of(&self.plans, at_hand.plan)
     }
 
+    /// Whether this can hold under a plan, whatever is asked for.
+    pub fn may_hold_under(&self, plan: Option<&PlanId>) -> bool {
+        one_of(&self.plans, plan)
+    }
+
     /// Whether this holds for one item with these attributes.
     pub fn holds_for(&self, at_hand: &Circumstances<'_>, attributes: &BTreeMap<AttributeId, Box<str>>) -> bool {
         self.holds(at_hand) && self.attributes.iter().all(|(name, values)| attributes.get(name).is_some_and(|value| values.contains(value)))

@@ -6,7 +6,8 @@ use rust_decimal::{Decimal, MathematicalOps, RoundingStrategy};
 
 use super::amount::Micros;
 use super::filter::CostFilters;
-use super::summary::{CostSum, Dimension, Tally};
+use super::reservation::Outcome;
+use super::summary::{CostSum, Dimension, Tally, outcome_name};
 
 /// What splits sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,8 @@ pub struct Figures {
     pub tally: Tally,
     /// Attempts that ran elsewhere than planned.
     pub failovers: u64,
+    /// Attempts whose hold was given back by time alone.
+    pub expired: u64,
 }
 
 impl GroupBy {
@@ -104,9 +107,34 @@ impl Report {
         add_up(counted, key, |figures: &mut Figures, sum| {
             figures.tally = figures.tally.checked_add(sum.tally)?;
             figures.failovers += if sum.key.is_failover() { sum.tally.attempts } else { 0 };
+            let is_expired = sum.key.get(Dimension::Outcome) == Some(outcome_name(Outcome::Expired));
+            figures.expired += if is_expired { sum.tally.attempts } else { 0 };
             Some(())
         })
     }
+}
+
+impl Figures {
+    /// The sum, or `None` where it is too large for a number.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            tally: self.tally.checked_add(other.tally)?,
+            failovers: self.failovers.checked_add(other.failovers)?,
+            expired: self.expired.checked_add(other.expired)?,
+        })
+    }
+}
+
+/// The rows of a report over its whole span: what the steps split is one row again, at the first hour of the first. `None`: some total is
+/// too large for a number.
+pub fn over_all_steps(rows: &BTreeMap<RowKey, Figures>) -> Option<BTreeMap<RowKey, Figures>> {
+    let start = rows.keys().map(|key| key.hour).min().unwrap_or_default();
+    let mut whole = BTreeMap::<RowKey, Figures>::new();
+    for (key, figures) in rows {
+        let sum = whole.entry(RowKey { hour: start, ..key.clone() }).or_default();
+        *sum = sum.checked_add(*figures)?;
+    }
+    Some(whole)
 }
 
 /// Adds sums up by what `key` makes of each. `None`: `add` could not, because some total is too large for a number.
@@ -191,6 +219,17 @@ mod tests {
         assert_eq!(expected(4, 0), ["1", "5", "5"]);
         // A late commit may be accepted in another span than it was tried.
         assert_eq!(expected(1, 2)[1], "1");
+    }
+
+    #[test]
+    fn over_all_steps_each_target_is_one_row_with_everything_of_it() {
+        let row = |hour: i64, model: &str, attempts: u64, failovers: u64| {
+            let key = RowKey { hour, provider: None, model: Some(model.into()), tier: None, currency: None, group: Vec::new() };
+            (key, Figures { tally: Tally { attempts, ..Tally::default() }, failovers, expired: attempts })
+        };
+        let whole = over_all_steps(&[row(5, "a", 2, 1), row(7, "a", 3, 0), row(6, "b", 4, 4)].into()).unwrap();
+        assert_eq!(whole, [row(5, "a", 5, 1), row(5, "b", 4, 4)].into());
+        assert_eq!(over_all_steps(&[row(5, "a", u64::MAX, 0), row(6, "a", 1, 0)].into()), None);
     }
 
     #[test]

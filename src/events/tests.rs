@@ -402,3 +402,27 @@ async fn the_slowest_is_behind_from_when_it_last_was_at_the_end() {
     let _ = slow.await;
     assert_eq!(hub.lag(), None);
 }
+
+#[tokio::test]
+async fn a_look_back_tells_the_last_that_pass_newest_first_and_goes_no_further_than_it_may() {
+    let script = Script::new();
+    let each = CHANGES_LOOKED_AT_MAX.div_ceil(STREAMS);
+    // In one stream an old rejection lies beyond what is looked at; in another the last is one.
+    script.put(0, Outcome::Rejected);
+    (0..each).for_each(|_| script.put(0, Outcome::Accepted));
+    for outcome in [Outcome::Rejected, Outcome::Accepted, Outcome::Rejected] {
+        script.put(1, outcome);
+    }
+    let rejected = CostFilters { outcomes: vec![Outcome::Rejected], ..CostFilters::default() };
+    let sequences = async |limit| {
+        let found = recent(&*script, &rejected, limit).await.unwrap();
+        found.iter().map(|event| event.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences(10).await, [3, 1]);
+    assert_eq!(sequences(1).await, [3]);
+    // What is gone is not missed.
+    script.trim(1, 2);
+    assert_eq!(sequences(10).await, [3]);
+    script.set_problem(Some(StoreError::Closing));
+    assert!(matches!(recent(&*script, &rejected, 1).await, Err(StoreError::Closing)));
+}

@@ -28,7 +28,7 @@ const RECORD_OUTCOMES: [Outcome; 6] =
 #[tonic::async_trait]
 impl QuotaService for Handlers {
     async fn reserve(&self, request: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {
-        let command = read_reserve(&request.into_inner()).map_err(status::of)?;
+        let command = read_reserve(&self.admitted(request)?).map_err(status::of)?;
         let asked = self.telemetry.asked(&command.subject, &command.action, command.target.as_ref(), command.validate_only);
         let reserved = self.change(|service| async move { service.reserve(command).await }).await?;
         asked.decided(reserved.outcome.as_ref().map(|reservation| &*reservation.row), reserved.replayed);
@@ -44,7 +44,7 @@ impl QuotaService for Handlers {
     }
 
     async fn commit(&self, request: Request<v1::CommitRequest>) -> Result<Response<v1::CommitResponse>, Status> {
-        let command = read_commit(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let command = read_commit(&self.admitted(request)?, trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
         self.tell(&settled);
         Ok(Response::new(v1::CommitResponse {
@@ -57,7 +57,7 @@ impl QuotaService for Handlers {
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        let command = read_release(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let command = read_release(&self.admitted(request)?, trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.settle(command).await }).await?;
         self.tell(&settled);
         Ok(Response::new(v1::ReleaseResponse {
@@ -70,7 +70,7 @@ impl QuotaService for Handlers {
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
-        let command = read_retry(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let command = read_retry(&self.admitted(request)?, trace_id()).map_err(status::of)?;
         let asked = self.telemetry.asked_again(&command.subject);
         let retried = self.change(|service| async move { service.retry(command).await }).await?;
         let answer = &retried.answer;
@@ -88,14 +88,14 @@ impl QuotaService for Handlers {
     }
 
     async fn extend(&self, request: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
-        let command = read_extend(&request.into_inner()).map_err(status::of)?;
+        let command = read_extend(&self.admitted(request)?).map_err(status::of)?;
         let reservation = self.change(|service| async move { service.extend(command).await }).await?;
         self.telemetry.settled(&reservation.subject, &reservation.row, false);
         Ok(Response::new(v1::ExtendResponse { reservation: Some(write::reservation(&reservation)) }))
     }
 
     async fn refund(&self, request: Request<v1::RefundRequest>) -> Result<Response<v1::RefundResponse>, Status> {
-        let command = read_refund(&request.into_inner()).map_err(status::of)?;
+        let command = read_refund(&self.admitted(request)?).map_err(status::of)?;
         let refunded = self.change(|service| async move { service.refund(command).await }).await?;
         self.telemetry.refunded(&refunded.reservation.subject, &refunded.reservation.row, refunded.replayed);
         Ok(Response::new(v1::RefundResponse {
@@ -106,7 +106,7 @@ impl QuotaService for Handlers {
     }
 
     async fn record_usage(&self, request: Request<v1::RecordUsageRequest>) -> Result<Response<v1::RecordUsageResponse>, Status> {
-        let command = read_record(&request.into_inner(), trace_id()).map_err(status::of)?;
+        let command = read_record(&self.admitted(request)?, trace_id()).map_err(status::of)?;
         let settled = self.change(|service| async move { service.record_usage(command).await }).await?;
         self.tell(&settled);
         Ok(Response::new(v1::RecordUsageResponse {
@@ -118,7 +118,7 @@ impl QuotaService for Handlers {
     }
 
     async fn quote(&self, request: Request<v1::QuoteRequest>) -> Result<Response<v1::QuoteResponse>, Status> {
-        let command = read_quote(&request.into_inner()).map_err(status::of)?;
+        let command = read_quote(&self.admitted(request)?).map_err(status::of)?;
         let quotation = self.service.quote(command).await.map_err(status::of)?;
         Ok(Response::new(v1::QuoteResponse {
             offers: quotation.offers.iter().map(offer).collect(),
@@ -128,7 +128,7 @@ impl QuotaService for Handlers {
     }
 
     async fn get_reservation(&self, request: Request<v1::GetReservationRequest>) -> Result<Response<v1::GetReservationResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let id = reader.id("reservation_id", &request.reservation_id, ReservationId::new);
@@ -138,7 +138,7 @@ impl QuotaService for Handlers {
     }
 
     async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Result<Response<v1::GetBalanceResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let user = reader.optional_id("user", &request.user, UserId::new);
@@ -153,7 +153,7 @@ impl QuotaService for Handlers {
     }
 
     async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
-        let command = usage::read_usage(&request.into_inner()).map_err(status::of)?;
+        let command = usage::read_usage(&self.admitted(request)?).map_err(status::of)?;
         let usage = self.service.usage(command).await.map_err(status::of)?;
         Ok(Response::new(usage::usage(&usage)))
     }
@@ -162,7 +162,7 @@ impl QuotaService for Handlers {
         &self,
         request: Request<v1::ListGenerationsRequest>,
     ) -> Result<Response<v1::ListGenerationsResponse>, Status> {
-        let (command, filters) = history::read_generations(&request.into_inner()).map_err(status::of)?;
+        let (command, filters) = history::read_generations(&self.admitted(request)?).map_err(status::of)?;
         let page = self.service.generations(command).await.map_err(status::of)?;
         Ok(Response::new(history::generations(&page, filters)))
     }

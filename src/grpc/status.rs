@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::access::{Forbidden, Unknown};
 use crate::domain::charge::InvalidField;
 use crate::proto::v1::ErrorReason;
 use crate::service::{ServiceError, state_name};
@@ -17,7 +18,8 @@ const DOMAIN: &str = "genquota";
 const STORE_RETRY: Duration = Duration::from_millis(500);
 /// When to ask again after losing to others eight times in a row.
 const CONTENDED_RETRY: Duration = Duration::from_millis(50);
-
+/// When to ask again after too many calls were in flight: about the time in which many of them end.
+const LOAD_RETRY: Duration = Duration::from_millis(100);
 /// When to try again to watch, where too many do.
 const WATCH_RETRY: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,31 @@ pub fn panicked() -> Status {
 /// The end of a stream because the server shuts down: another one goes on from the last cursor.
 pub fn draining() -> Status {
     Status::unavailable("the server is shutting down: watch again from the last cursor")
+}
+
+/// Nobody knows who calls. The text is the same for every token that is not valid.
+pub fn unknown_caller(unknown: Unknown) -> Status {
+    Status::unauthenticated(unknown.to_string())
+}
+
+/// Somebody calls who may not.
+pub fn forbidden(forbidden: &Forbidden) -> Status {
+    Status::permission_denied(forbidden.to_string())
+}
+
+/// The end of a stream because its caller may not go on: the token has expired, or the access file has changed.
+pub fn stay_over() -> Status {
+    Status::unauthenticated("the token has expired or the access file has changed: watch again from the last cursor")
+}
+
+/// Nothing is served under this name.
+pub fn no_such_method() -> Status {
+    Status::unimplemented("no such method")
+}
+
+/// Too many calls are in flight for one more of this kind.
+pub fn overloaded() -> Status {
+    later(Code::ResourceExhausted, ErrorReason::ServerOverloaded, "too many calls are in flight".to_owned(), LOAD_RETRY)
 }
 
 fn of_store(error: &StoreError) -> Status {

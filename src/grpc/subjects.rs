@@ -21,7 +21,7 @@ const PAGE_MAX: usize = 1000;
 #[tonic::async_trait]
 impl SubjectService for Handlers {
     async fn create_subject(&self, request: Request<v1::CreateSubjectRequest>) -> Result<Response<v1::CreateSubjectResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let zone = reader.zone("time_zone", &request.time_zone);
@@ -36,7 +36,7 @@ impl SubjectService for Handlers {
     }
 
     async fn grant_credits(&self, request: Request<v1::GrantCreditsRequest>) -> Result<Response<v1::GrantCreditsResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let grant = read::grant(&mut reader, &request);
@@ -46,7 +46,7 @@ impl SubjectService for Handlers {
     }
 
     async fn change_plan(&self, request: Request<v1::ChangePlanRequest>) -> Result<Response<v1::ChangePlanResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "ChangePlan", &request.request_id, &request.detail, &request);
@@ -60,7 +60,7 @@ impl SubjectService for Handlers {
         &self,
         request: Request<v1::CancelSubscriptionRequest>,
     ) -> Result<Response<v1::CancelSubscriptionResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "CancelSubscription", &request.request_id, &request.detail, &request);
@@ -70,7 +70,7 @@ impl SubjectService for Handlers {
     }
 
     async fn set_seats(&self, request: Request<v1::SetSeatsRequest>) -> Result<Response<v1::SetSeatsResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "SetSeats", &request.request_id, &request.detail, &request);
@@ -80,7 +80,7 @@ impl SubjectService for Handlers {
     }
 
     async fn set_add_on(&self, request: Request<v1::SetAddOnRequest>) -> Result<Response<v1::SetAddOnResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "SetAddOn", &request.request_id, &request.detail, &request);
@@ -90,7 +90,7 @@ impl SubjectService for Handlers {
     }
 
     async fn set_override(&self, request: Request<v1::SetOverrideRequest>) -> Result<Response<v1::SetOverrideResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "SetOverride", &request.request_id, &request.detail, &request);
@@ -100,7 +100,7 @@ impl SubjectService for Handlers {
     }
 
     async fn void_grant(&self, request: Request<v1::VoidGrantRequest>) -> Result<Response<v1::VoidGrantResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "VoidGrant", &request.request_id, &request.detail, &request);
@@ -110,7 +110,7 @@ impl SubjectService for Handlers {
     }
 
     async fn suspend_subject(&self, request: Request<v1::SuspendSubjectRequest>) -> Result<Response<v1::SuspendSubjectResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "SuspendSubject", &request.request_id, &request.detail, &request);
@@ -120,7 +120,7 @@ impl SubjectService for Handlers {
     }
 
     async fn resume_subject(&self, request: Request<v1::ResumeSubjectRequest>) -> Result<Response<v1::ResumeSubjectResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "ResumeSubject", &request.request_id, &request.detail, &request);
@@ -130,7 +130,7 @@ impl SubjectService for Handlers {
     }
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<v1::SubscribeResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let known_by = read::request(&mut reader, "Subscribe", &request.request_id, &request.detail, &request);
@@ -140,7 +140,7 @@ impl SubjectService for Handlers {
     }
 
     async fn preview_change(&self, request: Request<v1::PreviewChangeRequest>) -> Result<Response<v1::PreviewChangeResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let subject = reader.id("subject", &request.subject, SubjectId::new);
         let plan = reader.id("plan", &request.plan, PlanId::new);
@@ -152,7 +152,7 @@ impl SubjectService for Handlers {
     }
 
     async fn adjust_usage(&self, request: Request<v1::AdjustUsageRequest>) -> Result<Response<v1::AdjustUsageResponse>, Status> {
-        let (subject, adjustment) = adjust::read(&request.into_inner()).map_err(status::of)?;
+        let (subject, adjustment) = adjust::read(&self.admitted(request)?).map_err(status::of)?;
         let adjusted = self.change(|service| async move { service.adjust(subject, adjustment).await }).await?;
         Ok(Response::new(v1::AdjustUsageResponse {
             replayed: adjusted.subject.replayed,
@@ -162,15 +162,16 @@ impl SubjectService for Handlers {
     }
 
     async fn get_subject(&self, request: Request<v1::GetSubjectRequest>) -> Result<Response<v1::GetSubjectResponse>, Status> {
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
-        let subject = reader.id("subject", &request.get_ref().subject, SubjectId::new);
+        let subject = reader.id("subject", &request.subject, SubjectId::new);
         let subject = reader.finish(subject).map_err(status::of)?;
         let subject = self.service.subject(&subject).await.map_err(status::of)?;
         Ok(Response::new(v1::GetSubjectResponse { subject: Some(show::subject(&subject)) }))
     }
 
     async fn list_subjects(&self, request: Request<v1::ListSubjectsRequest>) -> Result<Response<v1::ListSubjectsResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admitted(request)?;
         let mut reader = Reader::default();
         let after = reader.optional_id("page_token", &request.page_token, SubjectId::new);
         let size = match usize::try_from(request.page_size) {

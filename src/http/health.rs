@@ -1,6 +1,7 @@
-//! How the process is: its phase, its store and its catalog, as one watched value.
+//! How the process is: its phase, its store and its files, as one watched value.
 //!
-//! Written by whoever knows (`app` the phase, the store's keeper the store, the reloader the catalog), read by the probes of HTTP and gRPC.
+//! Written by whoever knows (`app` the phase, the store's keeper the store, those who reload files the rest), read by the probes of HTTP and
+//! gRPC.
 
 use tokio::sync::watch;
 
@@ -36,12 +37,25 @@ pub enum CatalogHealth {
     NotKept,
 }
 
-/// Phase, store and catalog together.
+/// Whether what files say, which are put in force as they are, is in force. Where it is not, what they said before still is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilesHealth {
+    InForce,
+    /// They say what cannot be put in force.
+    Rejected,
+    Unreadable,
+}
+
+/// Phase, store and files together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthState {
     pub phase: Phase,
     pub store: StoreHealth,
     pub catalog: CatalogHealth,
+    /// Who may call.
+    pub access: FilesHealth,
+    /// By what TLS is spoken.
+    pub certificates: FilesHealth,
 }
 
 /// One thing that is not as it should be.
@@ -58,10 +72,15 @@ pub struct Reason {
 pub struct Health(watch::Sender<HealthState>);
 
 impl Health {
-    /// The state of a process that has just begun. Store and catalog are as they should be until somebody says otherwise.
+    /// The state of a process that has just begun. Store and files are as they should be until somebody says otherwise.
     pub fn starting() -> Self {
-        let (phase, store, catalog) = (Phase::Starting, StoreHealth::Answering, CatalogHealth::InForce);
-        Self(watch::Sender::new(HealthState { phase, store, catalog }))
+        Self(watch::Sender::new(HealthState {
+            phase: Phase::Starting,
+            store: StoreHealth::Answering,
+            catalog: CatalogHealth::InForce,
+            access: FilesHealth::InForce,
+            certificates: FilesHealth::InForce,
+        }))
     }
 
     pub fn set_phase(&self, phase: Phase) {
@@ -74,6 +93,14 @@ impl Health {
 
     pub fn set_catalog(&self, catalog: CatalogHealth) {
         self.0.send_if_modified(|state| std::mem::replace(&mut state.catalog, catalog) != catalog);
+    }
+
+    pub fn set_access(&self, access: FilesHealth) {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.access, access) != access);
+    }
+
+    pub fn set_certificates(&self, certificates: FilesHealth) {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.certificates, certificates) != certificates);
     }
 
     pub fn state(&self) -> HealthState {
@@ -126,7 +153,29 @@ impl HealthState {
                 message: "a new catalog waits for the store to keep it: the catalog before it stays in force",
             }),
         };
-        phase.into_iter().chain(store).chain(catalog).collect()
+        let access = match self.access {
+            FilesHealth::InForce => None,
+            FilesHealth::Rejected => Some(Reason {
+                name: "access_rejected",
+                message: "the access file is wrong: what it said before stays in force; see the log",
+            }),
+            FilesHealth::Unreadable => Some(Reason {
+                name: "access_unreadable",
+                message: "the access file cannot be read: what it said before stays in force; see the log",
+            }),
+        };
+        let certificates = match self.certificates {
+            FilesHealth::InForce => None,
+            FilesHealth::Rejected => Some(Reason {
+                name: "certificates_rejected",
+                message: "the files of TLS are wrong: the certificate before them stays in force; see the log",
+            }),
+            FilesHealth::Unreadable => Some(Reason {
+                name: "certificates_unreadable",
+                message: "the files of TLS cannot be read: the certificate before them stays in force; see the log",
+            }),
+        };
+        phase.into_iter().chain(store).chain(catalog).chain(access).chain(certificates).collect()
     }
 }
 

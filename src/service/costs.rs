@@ -10,7 +10,7 @@ use crate::domain::charge::checked_action;
 use crate::domain::filter::CostFilters;
 use crate::domain::ids::{ActionId, Target};
 use crate::domain::price_book::{CostBasis, PriceError};
-use crate::domain::report::{Expectation, Figures, GroupBy, Report, RowKey};
+use crate::domain::report::{Expectation, Figures, GroupBy, Report, RowKey, over_all_steps};
 use crate::domain::summary::hour_of;
 use crate::domain::work::Work;
 use crate::store::{CostsOf, HourRange};
@@ -41,6 +41,13 @@ pub struct Summary {
     pub group_by: Vec<GroupBy>,
     pub rows: BTreeMap<RowKey, Figures>,
     pub currency: Box<str>,
+}
+
+impl Summary {
+    /// The rows of the same summary in one step.
+    pub fn over_all_steps(&self) -> Result<BTreeMap<RowKey, Figures>, ServiceError> {
+        over_all_steps(&self.rows).ok_or_else(|| ServiceError::Internal("a sum of costs is beyond all numbers".to_owned()))
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Reservation, Service, ServiceError, Sources, view};
 use crate::domain::balance::Balance;
+use crate::domain::cap::CapStanding;
 use crate::domain::ids::{MeterId, PlanId, ReservationId, SubjectId, UserId};
+use crate::domain::ledger::Account;
 use crate::domain::period::Period;
 use crate::store::{StoreError, Urgency};
 
@@ -14,6 +16,13 @@ pub struct SubjectBalance {
     pub balances: Vec<Balance>,
     pub plan: Option<PlanId>,
     pub period: Option<Period>,
+}
+
+/// A cap of a subject, with what counts under it now; `None` where only a request tells which account that is.
+#[derive(Debug, Clone)]
+pub struct SubjectCap {
+    pub standing: CapStanding,
+    pub account: Option<Account>,
 }
 
 impl Service {
@@ -48,5 +57,22 @@ impl Service {
         }
         let (plan, period) = view.plan.map(|active| (active.plan.id.clone(), active.period)).unzip();
         Ok(SubjectBalance { balances, plan, period })
+    }
+
+    /// The caps that may apply to what `user` asks for: those of every plan first, then those of the subject's. Without a user it is not
+    /// known how a cap by user stands.
+    pub async fn subject_caps(&self, subject: &SubjectId, user: Option<&UserId>) -> Result<Vec<SubjectCap>, ServiceError> {
+        let catalog = self.catalogs.current();
+        let document = self.store.document(subject).await?;
+        let view = view(&catalog, document.as_deref(), self.clock.now())?;
+        let of_plan = view.plan.iter().flat_map(|active| &active.terms.caps);
+        let standings = CapStanding::of(catalog.caps.iter().chain(of_plan), &view, user)?;
+        let keys = standings.iter().filter_map(|standing| standing.account.clone()).collect();
+        let mut accounts = self.store.accounts(subject, keys).await?.into_iter();
+        let with_account = |standing: CapStanding| {
+            let account = standing.account.as_ref().and_then(|_| accounts.next());
+            SubjectCap { standing, account }
+        };
+        Ok(standings.into_iter().map(with_account).collect())
     }
 }

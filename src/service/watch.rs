@@ -9,7 +9,8 @@ use super::{Service, ServiceError};
 use crate::clock::Clock;
 use crate::domain::event::{CostEvent, SubjectChange};
 use crate::domain::filter::CostFilters;
-use crate::events::{Hub, Next, Subscription, WatchError};
+pub use crate::events::CHANGES_LOOKED_AT_MAX;
+use crate::events::{self, Hub, Next, Subscription, WatchError};
 
 /// After how long without an event a checkpoint says that the stream lives: half of what the contract promises.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
@@ -45,6 +46,12 @@ impl Service {
         let hub = self.hub.get_or_init(|| Hub::new(self.store.feed()));
         let subscription = hub.watch(cursor, filter, changes).await?;
         Ok(Watch { subscription, clock: self.clock.clone() })
+    }
+
+    /// The last attempts that ran elsewhere than planned, newest first and at most `limit`, among the last changes of the ledger.
+    pub async fn recent_failovers(&self, limit: usize) -> Result<Vec<CostEvent>, ServiceError> {
+        let filter = CostFilters { failover_only: true, ..CostFilters::default() };
+        Ok(events::recent(&*self.store.feed(), &filter, limit).await?)
     }
 
     /// For how long the slowest of all who watch has not been at the end; `None`: nobody watches.

@@ -22,6 +22,11 @@ pub struct Asked<'t> {
 }
 
 impl Telemetry {
+    /// Tells who calls.
+    pub fn called_by(&self, name: &str) {
+        recording(|span| span.set_attribute(attributes::text(attribute::CALLER, name)));
+    }
+
     /// Tells what is asked for. `is_trial`: nothing will be held, whatever is decided.
     pub fn asked(&self, subject: &SubjectId, action: &ActionId, target: Option<&Target>, is_trial: bool) -> Asked<'_> {
         recording(|span| {

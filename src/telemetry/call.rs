@@ -17,33 +17,16 @@ use tower::{Layer, Service};
 
 use super::names::{OTHER_METHOD, RPC_SYSTEM, attribute};
 use super::{Telemetry, context};
+use crate::domain::envoy::GRPC_CODES;
 
-/// What `grpc-status` means, by its number.
-const STATUSES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 /// Statuses that are the server's fault: OpenTelemetry's own list for server spans.
 const FAULTS: [&str; 6] = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 /// A call whose future was dropped: its caller went away, or its time was over.
 const DROPPED: &str = "CANCELLED";
 /// Where our methods begin.
 const OURS: &str = "/genquota.v1.";
+/// What else is called by name: Envoy's own services.
+const ENVOYS: &str = "/envoy.service.";
 
 /// Puts a span around every call of the contract.
 #[derive(Clone)]
@@ -120,7 +103,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
-        if !path.starts_with(OURS) {
+        if !path.starts_with(OURS) && !path.starts_with(ENVOYS) {
             return Box::pin(self.inner.call(request));
         }
         let call = self.layer.begin(path, request.headers());
@@ -160,7 +143,7 @@ impl Drop for Call {
 /// The status of an answer. One that comes with messages has it behind them, and has begun well: a call with one answer is then always well, and
 /// how a stream ends is not told here.
 fn status(headers: &HeaderMap) -> &'static str {
-    let Some(status) = headers.get("grpc-status") else { return STATUSES[0] };
+    let Some(status) = headers.get("grpc-status") else { return GRPC_CODES[0] };
     let number = status.to_str().ok().and_then(|text| text.parse::<usize>().ok());
-    number.and_then(|number| STATUSES.get(number)).copied().unwrap_or("UNKNOWN")
+    number.and_then(|number| GRPC_CODES.get(number)).copied().unwrap_or("UNKNOWN")
 }

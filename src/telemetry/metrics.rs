@@ -5,7 +5,10 @@
 //! `other`, and none ever says who.
 
 mod catalogs;
+mod doors;
+mod envoy;
 mod ledger;
+mod reading;
 mod store;
 
 use std::sync::Arc;
@@ -21,7 +24,12 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::catalogs::Catalogs;
 pub use self::catalogs::ReloadResult;
+use self::doors::Doors;
+pub use self::doors::Refusal;
+use self::envoy::Envoy;
+pub use self::envoy::{EnvoyFilter, EnvoyResult};
 use self::ledger::Tables;
+pub use self::reading::Reading;
 pub(super) use self::store::error_name;
 use super::names::{self, Metric};
 use crate::domain::catalog::Catalog;
@@ -43,6 +51,8 @@ pub struct Metrics {
     registry: Registry,
     tables: Arc<Tables>,
     catalogs: Catalogs,
+    doors: Doors,
+    envoy: Envoy,
     calls: Histogram<f64>,
     store_duration: Histogram<f64>,
     store_errors: Counter<u64>,
@@ -77,6 +87,8 @@ impl Metrics {
         let tables = Arc::new(Tables::default());
         ledger::register(&meter, &tables);
         let catalogs = Catalogs::register(&meter);
+        let doors = Doors::register(&meter);
+        let envoy = Envoy::register(&meter);
         store::build_info(&meter);
         let store_errors = meter.u64_counter(names::STORE_ERRORS.name);
         let store_errors = store_errors.with_description(names::STORE_ERRORS.about).with_unit(names::STORE_ERRORS.unit).build();
@@ -96,6 +108,8 @@ impl Metrics {
             registry,
             tables,
             catalogs,
+            doors,
+            envoy,
         }
     }
 
@@ -108,6 +122,16 @@ impl Metrics {
     /// Counts a reload of the catalog.
     pub fn reloaded(&self, result: ReloadResult) {
         self.catalogs.reloaded(result);
+    }
+
+    /// Counts a call, a page or a connection that was refused.
+    pub fn refused(&self, refusal: Refusal) {
+        self.doors.refused(refusal);
+    }
+
+    /// Counts what came of something that Envoy asked.
+    pub fn asked_by_envoy(&self, filter: EnvoyFilter, result: EnvoyResult) {
+        self.envoy.asked(filter, result);
     }
 
     /// Counts a change of the ledger that this process brought about, once it is durable.
@@ -151,6 +175,11 @@ impl Metrics {
     pub fn watch_seconds(&self, metric: &Metric, look: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         let gauge = self.meter.f64_observable_gauge(metric.name).with_description(metric.about).with_unit(metric.unit);
         let _ = gauge.with_callback(move |told| look().into_iter().for_each(|lasted| told.observe(lasted.as_secs_f64(), &[]))).build();
+    }
+
+    /// Everything as it is now, for whoever shows some of it.
+    pub fn read(&self) -> Reading {
+        Reading::of(self.registry.gather())
     }
 
     /// Everything as Prometheus reads it.

@@ -34,6 +34,7 @@ pub mod attribute {
     pub const OPERATION: &str = "gen_ai.operation.name";
     pub const OUTPUTS_ASKED: &str = "gen_ai.request.choice.count";
 
+    pub const CALLER: &str = "genquota.caller";
     pub const SUBJECT: &str = "genquota.subject";
     pub const RESERVATION: &str = "genquota.reservation.id";
     pub const GENERATION: &str = "genquota.generation.id";
@@ -63,7 +64,7 @@ pub mod attribute {
     pub const EVENT: &str = "genquota.event.sequence";
 
     /// All of them, in the order of the document.
-    pub const ALL: [&str; 35] = [
+    pub const ALL: [&str; 36] = [
         RPC_SYSTEM,
         RPC_METHOD,
         RPC_STATUS,
@@ -72,6 +73,7 @@ pub mod attribute {
         MODEL,
         OPERATION,
         OUTPUTS_ASKED,
+        CALLER,
         SUBJECT,
         RESERVATION,
         GENERATION,
@@ -164,7 +166,11 @@ metrics! {
     SETTLED: Counter "genquota.reservations.settled" ["{reservation}"] &["action"], "Held reservations that were committed or released.";
     EXPIRED: Counter "genquota.reservations.expired" ["{reservation}"] &["action"], "Held reservations that nobody settled in time.";
     LATE: Counter "genquota.reservations.late" ["{reservation}"] &["action"], "Reservations committed after they had expired.";
+    ENVOY: Counter "genquota.envoy.requests" ["{request}"] &["filter", "result"], "Descriptors and HTTP requests that Envoy asked about, by what came of them.";
     CALLS: Histogram "rpc.server.call.duration" ["s"] &["rpc.system.name", "rpc.method", "rpc.response.status_code"], "How long calls took; a stream, until it began.";
+    CALLS_IN_FLIGHT: Gauge "genquota.calls.in_flight" ["{call}"] &[], "Calls in flight, probes and reflection not among them.";
+    REFUSED: Counter "genquota.refused" ["{call}"] &["reason"], "Calls and pages refused because of who asked for them.";
+    CONNECTIONS_REFUSED: Counter "genquota.connections.refused" ["{connection}"] &["reason"], "Connections that were closed before they could call.";
     STORE_DURATION: Histogram "genquota.store.duration" ["s"] &["operation"], "How long the store took to answer, or to fail.";
     STORE_ERRORS: Counter "genquota.store.errors" ["{error}"] &["operation", "error"], "Times the store gave no answer.";
     STORE_BATCH: Histogram "genquota.store.batch" ["{operation}"] &[], "Operations that the store took up together.";
@@ -176,6 +182,9 @@ metrics! {
     CATALOG_LOADED: Gauge "genquota.catalog.loaded" ["s"] &[], "When the catalog in force was loaded, in seconds since 1970.";
     CATALOG_STALE: Gauge "genquota.catalog.stale" [""] &[], "1 while the catalog's file says something else than what is in force, else 0.";
     CATALOG_RELOADS: Counter "genquota.catalog.reloads" ["{reload}"] &["result"], "Reloads of the catalog, by what came of them.";
+    ACCESS_STALE: Gauge "genquota.access.stale" [""] &[], "1 while the access file says something else than what is in force, else 0.";
+    CERTIFICATE_STALE: Gauge "genquota.certificate.stale" [""] &[], "1 while the files of TLS are other than what is in force, else 0.";
+    CERTIFICATE_EXPIRY: Gauge "genquota.certificate.expiry" ["s"] &[], "When the certificate in force expires, in seconds since 1970.";
     BUILD_INFO: Gauge "genquota.build.info" [""] &["version", "revision"], "The program that runs; always 1.";
 }
 

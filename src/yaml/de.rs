@@ -14,7 +14,7 @@ use serde::de::{
 
 use failure::{About, Failure, list, shown};
 
-use super::placed::{ENTRIES, ONE_OR_MANY, PLACED};
+use super::placed::{ENTRIES, ONE_OR_MANY, PLACED, TEXT_OR};
 use super::tree::{At, Kind, Node, Places};
 use super::{PROBLEMS_MAX, Problem};
 
@@ -211,6 +211,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             }
             (ONE_OR_MANY, Kind::Sequence(items)) => self.visit_items(items, visitor),
             (ONE_OR_MANY, _) => self.visit_items(std::slice::from_ref(self.node), visitor),
+            (TEXT_OR, Kind::Scalar { .. }) => self.deserialize_str(visitor),
             _ => self.located(visitor.visit_newtype_struct(self)),
         }
     }

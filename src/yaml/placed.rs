@@ -1,4 +1,4 @@
-//! Values that know where they stand, maps that keep their order, and lists that may be written as one value.
+//! Values that know where they stand, maps that keep their order, lists that may be written as one value, and texts that may be more.
 //!
 //! The reader of this module gives these types more than serde's data model can say; they can be read from nothing else.
 
@@ -14,6 +14,7 @@ use super::tree::At;
 pub(super) const PLACED: &str = "$placed";
 pub(super) const ENTRIES: &str = "$entries";
 pub(super) const ONE_OR_MANY: &str = "$one_or_many";
+pub(super) const TEXT_OR: &str = "$text_or";
 
 /// A value and its place.
 #[derive(Debug, Clone)]
@@ -37,6 +38,13 @@ pub struct Entry<T> {
 /// A list; a single value stands for a list of one. Never empty, unless its items had problems.
 #[derive(Debug, Clone)]
 pub struct OneOrMany<T>(pub Vec<T>);
+
+/// A single value, taken as the text that is written, or something that is more than one.
+#[derive(Debug, Clone)]
+pub enum TextOr<T> {
+    Text(String),
+    Other(T),
+}
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
@@ -120,6 +128,28 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     }
 }
 
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = TextOr<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a single value or a mapping")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<TextOr<T>, E> {
+                Ok(TextOr::Text(text.to_owned()))
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<TextOr<T>, D::Error> {
+                T::deserialize(deserializer).map(TextOr::Other)
+            }
+        }
+        deserializer.deserialize_newtype_struct(TEXT_OR, Either(PhantomData))
+    }
+}
+
 impl<T: JsonSchema> JsonSchema for Placed<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
@@ -164,5 +194,19 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let one = generator.subschema_for::<T>();
         json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for TextOr<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOr{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, generator.subschema_for::<T>()] })
     }
 }

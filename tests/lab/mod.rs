@@ -25,7 +25,7 @@ pub(crate) use resp::{Connection, Reply};
 pub(crate) use sentinels::Sentinels;
 pub(crate) use server::{Aof, Clients, Server, Settings};
 pub(crate) use tls::{Authority, Certificate};
-pub(crate) use tools::{Kind, Tool};
+pub(crate) use tools::{Kind, Tool, browser_driver};
 
 /// Longer than anything takes that works, on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use tempfile::TempDir;
 
 /// What a certificate holds for.
@@ -46,8 +46,18 @@ impl Authority {
 
     /// Issues a certificate into files of this name: PEM, which live as long as the authority. An older one of the name is replaced.
     pub(crate) fn issue(&self, name: &str) -> Certificate {
+        self.sign(name, CertificateParams::new(NAMES.map(str::to_owned)).unwrap())
+    }
+
+    /// The same for a client that is known by a URI.
+    pub(crate) fn issue_to(&self, name: &str, uri: &str) -> Certificate {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+        self.sign(name, params)
+    }
+
+    fn sign(&self, name: &str, mut params: CertificateParams) -> Certificate {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.0.issuer).unwrap();
         let file = |kind: &str| self.0.dir.path().join(format!("{name}.{kind}.pem"));

@@ -28,13 +28,17 @@ impl Kind {
     }
 }
 
-/// A program that reads what genquota tells.
+/// A program that reads what genquota tells, or asks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// A collector of OpenTelemetry.
     Rotel,
     Prometheus,
     Promtool,
+    /// A browser.
+    Chromium,
+    /// A proxy that asks before it passes a request on.
+    Envoy,
 }
 
 impl Tool {
@@ -45,8 +49,21 @@ impl Tool {
             Self::Rotel => find("GENQUOTA_TEST_ROTEL", "rotel/rotel-agent", None),
             Self::Prometheus => find("GENQUOTA_TEST_PROMETHEUS", "prometheus/prometheus", Some("prometheus")),
             Self::Promtool => find("GENQUOTA_TEST_PROMTOOL", "prometheus/promtool", Some("promtool")),
+            Self::Chromium => find("GENQUOTA_TEST_CHROMIUM", "chromium/chromium", Some("chromium")),
+            Self::Envoy => find("GENQUOTA_TEST_ENVOY", "envoy/envoy", Some("envoy")),
         }
     }
+}
+
+/// Where the packages of Node are that drive the browser.
+///
+/// # Panics
+/// If they are not installed.
+pub(crate) fn browser_driver() -> PathBuf {
+    let dir = build_dir().join("test-tools/browser");
+    let installed = dir.join("node_modules/playwright-core/package.json").is_file();
+    assert!(installed, "not installed: `{}`\nhint: `tests/run.sh browser` installs it", dir.display());
+    dir
 }
 
 /// The program that a variable names, else the one that is installed for the tests, else one of this name in `PATH`.

@@ -49,15 +49,16 @@ def environment(**more):
 
 
 class Sidecar:
-    """A server of its own with a store of its own; `with` ends both."""
+    """A server of its own, with a store of its own unless `store` names another; `with` ends both."""
 
-    def __init__(self, *flags):
-        self.flags = flags
+    def __init__(self, *flags, store=None):
+        self.flags, self.store = flags, store
 
     def __enter__(self):
         self.directory = tempfile.mkdtemp(prefix="genquota-")
         self.log = Path(self.directory) / "log"
-        command = [binary(), "serve", "--listen", "127.0.0.1:0", "--http", "off", "--store", f"embedded:{self.directory}/store", "--json"]
+        store = self.store or f"embedded:{self.directory}/store"
+        command = [binary(), "serve", "--listen", "127.0.0.1:0", "--http", "off", "--store", store, "--json"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*command, *self.flags], stdout=subprocess.PIPE, stderr=log, env=environment())
         try:

@@ -1,13 +1,16 @@
-"""The README does what it says.
+"""The README and the guides that show commands do what they say.
 
-Its ```python block is `examples/python/quickstart.py`, word for word. In its ```console blocks every line `$ genquota ...` is run
-in order against one fresh server and must exit with 0; a comment such as `# exits 3` at its end says otherwise. Other lines are output
-and are not compared, and other commands are not run. A line that ends in a backslash goes on in the next. `$ genquota serve ...` is not
-started: its flags are checked by `genquota config`. The commands see the repository as their directory and an empty home.
+In `console` blocks every line `$ genquota ...`, `$ echo ...`, `$ python ...` and `$ node ...` is run in order, all of one file against one fresh
+server, and must exit with 0; a comment such as `# exits 3` at its end says otherwise. Other lines are output and are not compared,
+and other commands are not run. A line that ends in a backslash goes on in the next. `$ genquota serve ...` is not started: its
+flags are checked by `genquota config`. The commands see a copy of what a checkout has for its users, and an empty home.
+
+The ```python block of the README is `examples/python/quickstart.py`, word for word.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,9 +18,13 @@ import unittest
 from pathlib import Path
 
 import sidecar
+from test_node import modules
 
 README = sidecar.ROOT / "README.md"
+# A guide that needs more than a server has a test of its own.
+DOCUMENTS = (README, sidecar.ROOT / "docs/integrate.md", sidecar.ROOT / "docs/security.md")
 QUICKSTART = sidecar.ROOT / "examples/python/quickstart.py"
+COMMAND = re.compile(r"\$ (?:[A-Z]+=\S+ )*(?:genquota|echo|python|node)\b")
 EXITS = re.compile(r"\s+#.*\bexits (\d+)\b.*$")
 
 
@@ -26,10 +33,10 @@ def blocks(text, language):
 
 
 def commands(text):
-    """The genquota commands of the console blocks, each with the exit code it must have."""
+    """The commands of the console blocks that are run, each with the exit code it must have."""
     for block in blocks(text, "console"):
         for line in block.replace("\\\n", " ").splitlines():
-            if re.match(r"\$ genquota\b", line):
+            if COMMAND.match(line):
                 told = EXITS.search(line)
                 yield EXITS.sub("", line[2:]).strip(), int(told.group(1)) if told else 0
 
@@ -41,8 +48,9 @@ def checked_only(command):
 
 class Convention(unittest.TestCase):
     def test_commands_are_found_with_their_exit_codes(self):
-        text = "```console\n$ cargo build\n$ genquota a \\\n    b\nout $ genquota\n$ genquota c  # denied: exits 3\n```\n```\n$ genquota d\n```\n"
-        self.assertEqual([(command.split(), code) for command, code in commands(text)], [(["genquota", "a", "b"], 0), (["genquota", "c"], 3)])
+        text = "```console\n$ cargo build\n$ genquota a \\\n    b\nout $ genquota\n$ genquota c  # denied: exits 3\n$ P=. python d\n```\n```\n$ genquota e\n```\n"
+        found = [(command.split(), code) for command, code in commands(text)]
+        self.assertEqual(found, [(["genquota", "a", "b"], 0), (["genquota", "c"], 3), (["P=.", "python", "d"], 0)])
         self.assertEqual(checked_only("genquota serve --http off &"), "genquota config --http off")
 
 
@@ -63,26 +71,40 @@ class Quickstart(unittest.TestCase):
                 ):
                     self.assertIn(line, run.stdout)
 
-
-@unittest.skipUnless(README.exists(), "there is no README.md yet")
-class Readme(unittest.TestCase):
     def test_python_in_the_readme_is_the_quickstart(self):
         for block in blocks(README.read_text(), "python"):
             self.assertEqual(block, QUICKSTART.read_text(), "copy examples/python/quickstart.py into README.md")
 
-    def test_commands_in_the_readme_do_what_they_say(self):
-        with sidecar.Sidecar() as server, tempfile.TemporaryDirectory() as home:
-            (Path(home) / "genquota").symlink_to(sidecar.binary())
-            environment = sidecar.environment(
-                GENQUOTA_SERVER=f"http://{server.address}", HOME=home, XDG_DATA_HOME=home, PATH=f"{home}{os.pathsep}{os.environ['PATH']}"
-            )
-            for command, code in commands(README.read_text()):
-                with self.subTest(command=command):
-                    run = subprocess.run(
-                        ["bash", "-euo", "pipefail", "-c", checked_only(command)],
-                        cwd=sidecar.ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=sidecar.PATIENCE,
-                    )
-                    self.assertEqual(run.returncode, code, f"{command}\n{run.stdout}{run.stderr}")
+
+class Documents(unittest.TestCase):
+    def test_commands_do_what_they_say(self):
+        for document in DOCUMENTS:
+            found = list(commands(document.read_text()))
+            self.assertTrue(found, document)
+            with self.subTest(document=document.name), sidecar.Sidecar() as server, tempfile.TemporaryDirectory() as home:
+                self.run_all(found, server, Path(home))
+
+    def run_all(self, found, server, home):
+        checkout, programs = home / "checkout", home / "bin"
+        for part in ("docs", "examples", "proto"):
+            shutil.copytree(sidecar.ROOT / part, checkout / part, ignore=shutil.ignore_patterns("node_modules"))
+        (checkout / "examples/node/node_modules").symlink_to(modules())
+        programs.mkdir()
+        (programs / "genquota").symlink_to(sidecar.binary())
+        # Not a link: Python would look for its packages beside that.
+        python = programs / "python"
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+        environment = sidecar.environment(
+            GENQUOTA_SERVER=f"http://{server.address}", HOME=str(home), XDG_DATA_HOME=str(home), PATH=f"{programs}{os.pathsep}{os.environ['PATH']}"
+        )
+        for command, code in found:
+            with self.subTest(command=command):
+                run = subprocess.run(
+                    ["bash", "-euo", "pipefail", "-c", checked_only(command)],
+                    cwd=checkout, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=sidecar.PATIENCE,
+                )
+                self.assertEqual(run.returncode, code, f"{command}\n{run.stdout}{run.stderr}")
 
 
 if __name__ == "__main__":

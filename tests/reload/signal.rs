@@ -51,7 +51,7 @@ fn a_hangup_during_the_start_does_not_end_it() {
     let mut command = Served::command();
     command.args(["--http", "off", "--store", "memory:", "--catalog", "pipe"]).current_dir(dir.path());
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
-    let mut served = Served { child, grpc: String::new(), http: None };
+    let mut served = Served { child, grpc: String::new(), http: None, health: None };
     // Opened when the other end is.
     let mut end = fs::File::options().write(true).open(&pipe).unwrap();
     let kill = |signal: &str| Command::new("sh").args(["-c", &format!("kill -{signal} {}", served.child.id())]).status().unwrap().success();

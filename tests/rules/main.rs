@@ -5,6 +5,7 @@
 mod bench;
 mod catalog_check;
 mod counting;
+mod envoy_check;
 mod pricing;
 mod schema;
 mod succession;

@@ -9,6 +9,8 @@ pub(crate) struct Served {
     /// Where it answers gRPC, and HTTP.
     pub(crate) grpc: String,
     pub(crate) http: Option<String>,
+    /// Where it answers gRPC health alone.
+    pub(crate) health: Option<String>,
 }
 
 impl Served {
@@ -26,7 +28,7 @@ impl Served {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the server did not start: {line:?}"));
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        Self { child, grpc: text(&told["listen"][0]).unwrap(), http: text(&told["http"]) }
+        Self { child, grpc: text(&told["listen"][0]).unwrap(), http: text(&told["http"]), health: text(&told["health"]) }
     }
 
     /// SIGKILL.

@@ -94,6 +94,8 @@ pub struct Holding {
 
 #[derive(Debug, Clone)]
 pub struct Subscription {
+    /// When it was asked for; it may have begun before.
+    pub asked: Timestamp,
     pub anchor: Anchor,
     pub billed: Every,
     /// `None`: it has ended.
@@ -209,6 +211,7 @@ impl Life {
                 let seats = seats.unwrap_or(u32::from(by_seat));
                 let anchor = Anchor::at(start, zone.unwrap_or(&self.zone).clone());
                 let mut new = Subscription {
+                    asked: now,
                     anchor,
                     billed,
                     plan: Some(plan),

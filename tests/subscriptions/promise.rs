@@ -104,6 +104,8 @@ impl Promise {
             _ => {}
         }
         let takes = matches!(deed, Deed::Cancel { now: true } | Deed::Override { .. } | Deed::Seats { vacate: Some(_), .. });
+        // A contract is for each seat of a pot, and for the account elsewhere: another plan may make that less.
+        let takes = takes || (self.is_overridden && matches!(deed, Deed::Change(_)));
         // Who subscribes leaves the default plan.
         if !takes && !matches!(deed, Deed::Subscribe { .. }) {
             for (before, after) in before.into_iter().zip(after) {

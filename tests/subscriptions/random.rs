@@ -93,7 +93,7 @@ fn config(cases: u32) -> ProptestConfig {
         given @ RngSeed::Fixed(_) => given,
     };
     ProptestConfig {
-        cases,
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases },
         rng_seed,
         max_shrink_time: 15_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/subscriptions/proptest-regressions/random.txt"))),

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{Anchor, Period};
-use crate::life::{Deed, Life, Refusal};
+use crate::life::{Deed, Life, Refusal, Subscription};
 use crate::plans::{Allowance, Amount, Every, Per, Plans};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,7 +160,15 @@ impl Reference {
             let present = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
             present.filter(|present| present.id == id && per.goes_on_as(present.per))
         };
-        gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some()));
+        // Of several, what was left first; to take a plan again is to have it last.
+        let last_held = |id: &str, per: Per, period: Period| {
+            let gives = |plan: usize| {
+                let given = life.plans.terms(plan, period.day).allowance(subscription.billed, period.every);
+                given.is_some_and(|given| given.id == id && per.goes_on_as(given.per))
+            };
+            subscription.held.iter().rposition(|(_, plan)| plan.is_some_and(gives))
+        };
+        gifts.sort_by_key(|(_, id, per, period, _)| (period.every, present_as(id, *per, *period).is_some(), last_held(id, *per, *period)));
         let mut sources: Vec<(bool, bool, Source)> = Vec::new();
         let mut contracts = BTreeSet::new();
         for (is_add_on, id, per, period, amount) in gifts {
@@ -377,12 +385,19 @@ impl Reference {
         // A grant that was voided since has nothing left.
         let is_void = |key: &Key| key.kind == Kind::Grant && life.grants.iter().any(|grant| grant.id == key.id && grant.is_void);
         then.retain(|source| !is_void(&source.key));
+        // Who subscribed since, from an earlier instant on, was not on the default plan then.
+        let is_backdated = |subscription: &Subscription| (subscription.held[0].0..subscription.asked).contains(&charge.at);
+        if life.subscription.as_ref().is_some_and(is_backdated) {
+            then.retain(|source| source.key.kind == Kind::Grant);
+        }
         let mut used: Vec<(Key, i64)> = Vec::new();
         let mut left = units;
         for (key, amount) in &charge.held {
             let mut most = *amount;
             if is_late {
-                let is_carried = today.iter().any(|source| source.before.as_ref().is_some_and(|(before, ..)| before == key));
+                // Of what is unlimited nothing is carried over.
+                let carries = |source: &Source| source.before.as_ref().is_some_and(|(before, limit, _)| before == key && limit.is_some());
+                let is_carried = today.iter().any(carries);
                 let source = then.iter().find(|source| source.key == *key);
                 let there = source.map_or(Some(0), |source| self.available(source, now));
                 most = if is_carried { 0 } else { there.unwrap_or(most).min(most) };

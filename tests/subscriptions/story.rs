@@ -186,13 +186,21 @@ impl Story {
         })
     }
 
-    /// Not told: a pot of seats that was left and is taken up again in its period grows with the seats again, which the reference does not
-    /// know.
+    /// Not told: a pot of seats that was left and is taken up again, after the subscription had ended or with fewer seats: it has the seats
+    /// there are then, and the reference knows it as it was left.
     fn comes_back_to_a_pot(&self, deed: &Deed, now: Timestamp) -> bool {
-        let Deed::Subscribe { plan, .. } = deed else { return false };
+        let (Deed::Subscribe { plan, .. } | Deed::Change(plan)) = deed else { return false };
         let life = self.reference.life(now);
-        let has_pot = self.reference.plans().plans[*plan].iter().flat_map(|terms| &terms.allowances).any(|one| one.per == Per::Pool);
-        has_pot && life.running().is_none() && life.subscription.is_some()
+        let has_pot =
+            |plan: usize| self.reference.plans().plans[plan].iter().flat_map(|terms| &terms.allowances).any(|one| one.per == Per::Pool);
+        let Some(subscription) = life.subscription.filter(|_| has_pot(*plan)) else { return false };
+        let seats = subscription.pending_seats.map_or(subscription.seats, |(_, seats)| seats);
+        let had_more = subscription.seats_since.iter().any(|(_, before)| seats < *before);
+        let (ended, held_a_pot) = subscription
+            .held
+            .iter()
+            .fold((false, false), |(ended, pot), (_, plan)| (ended || plan.is_none(), pot || plan.is_some_and(has_pot)));
+        ended || (held_a_pot && had_more)
     }
 
     /// What each user has left of allowances and add-ons.

@@ -63,7 +63,7 @@ impl Checker<'_> {
     }
 
     /// A provider or model need not have a price, but a condition on one that has none rarely means to.
-    fn priced<T>(&mut self, kind: Kind, at: At, text: &str, make: fn(&str) -> Result<T, IdError>) -> Option<T> {
+    pub(super) fn priced<T>(&mut self, kind: Kind, at: At, text: &str, make: fn(&str) -> Result<T, IdError>) -> Option<T> {
         if self.known.has_any(Kind::Provider)
             && self.known.refuses_unpriced
             && let Some(hint) = self.known.unknown(kind, text)

@@ -18,7 +18,7 @@ pub(in crate::catalog) struct RawPlan {
     pub(in crate::catalog) rank: Option<Placed<i64>>,
     /// What the customer pays.
     pub(in crate::catalog) price: Option<RawPlanPrice>,
-    /// Several terms, each from its day on, oldest first; instead of the keys below.
+    /// Several terms, each from its day on, oldest first; instead of their keys here.
     pub(in crate::catalog) terms: Option<Placed<Vec<Placed<RawTerms>>>>,
     /// The first day of these terms, such as `2026-02-25`. Default: since ever.
     pub(in crate::catalog) from: Option<Placed<String>>,

@@ -7,8 +7,18 @@ use serde::Deserialize;
 
 use crate::yaml::{Entries, OneOrMany, Placed};
 
-/// The keys of a `when` or `match` that are not attributes.
-pub(in crate::catalog) const CONDITION_KEYS: [&str; 5] = ["action", "provider", "model", "tier", "plan"];
+/// The keys of a `when` or `match` that are not attributes, each with what it is compared with.
+const CONDITIONS: [(&str, &str); 5] = [
+    ("action", "What is done. In prices and caps."),
+    ("provider", "Who makes it. In rules and caps."),
+    ("model", "The model that makes it. In rules and caps."),
+    ("tier", "The price class of the target. In rules and caps."),
+    ("plan", "The plan of the subject. In rules and caps."),
+];
+
+/// Their names.
+pub(in crate::catalog) const CONDITION_KEYS: [&str; 5] =
+    [CONDITIONS[0].0, CONDITIONS[1].0, CONDITIONS[2].0, CONDITIONS[3].0, CONDITIONS[4].0];
 
 /// A `when` or `match`: `action`, `provider`, `model`, `tier`, `plan`, or an attribute, each with the values that fit.
 #[derive(Debug, Default, Deserialize)]
@@ -23,8 +33,10 @@ impl JsonSchema for When {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let values = generator.subschema_for::<OneOrMany<Text>>();
         let mut properties = serde_json::Map::new();
-        for key in CONDITION_KEYS {
-            properties.insert(key.to_owned(), values.clone().to_value());
+        for (key, about) in CONDITIONS {
+            let mut values = values.clone();
+            values.insert("description".to_owned(), about.into());
+            properties.insert(key.to_owned(), values.to_value());
         }
         json_schema!({
             "type": "object",

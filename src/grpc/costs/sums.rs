@@ -64,7 +64,7 @@ pub(super) fn summary(summary: &Summary) -> v1::SummarizeCostsResponse {
 }
 
 fn row(group_by: &[GroupBy], key: &RowKey, figures: &Figures) -> v1::CostRow {
-    let Figures { tally, failovers } = figures;
+    let Figures { tally, failovers, .. } = figures;
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let group = group_by.iter().zip(&key.group);
     v1::CostRow {

@@ -22,7 +22,12 @@ const WAITING_MAX: usize = 32;
 pub(super) type Updates = Pin<Box<dyn Stream<Item = Result<v1::WatchCostsResponse, Status>> + Send>>;
 
 impl Handlers {
-    pub(super) async fn watch(&self, request: &v1::WatchCostsRequest) -> Result<Updates, Status> {
+    /// Watches until it ends, or the caller's `stay` does.
+    pub(super) async fn watch(
+        &self,
+        request: &v1::WatchCostsRequest,
+        stay: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Updates, Status> {
         let mut reader = Reader::default();
         let filters = reader.filters(request.filters.as_ref());
         let filters = reader.finish(filters).map_err(status::of)?;
@@ -34,6 +39,7 @@ impl Handlers {
             let why = tokio::select! {
                 why = tell(watch, sender, patience) => why,
                 () = stop.cancelled() => Some(status::draining()),
+                () = stay => Some(status::stay_over()),
             };
             // Whoever went away need not be told why it ends.
             let _ = why.map(|status| end.send(status));

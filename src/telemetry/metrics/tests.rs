@@ -8,6 +8,7 @@ use super::*;
 use crate::domain::amount::Micros;
 use crate::domain::catalog::CreditPolicy;
 use crate::domain::counting::{Action, Charging};
+use crate::domain::envoy::Envoy;
 use crate::domain::ids::{CatalogVersion, PlanId, RequestId, TierId};
 use crate::domain::ledger::{EventKind, Fingerprint, Row, State};
 use crate::domain::price_book::{PriceBook, PricedTarget, Unpriced};
@@ -36,6 +37,7 @@ fn catalog() -> Catalog {
         },
         credits: CreditPolicy::default(),
         near_limit_percent: 80,
+        envoy: Envoy::default(),
     }
 }
 
@@ -194,4 +196,21 @@ fn durations_errors_and_batches_of_the_store_are_told_by_operation() {
     assert_eq!(values(&metrics, "genquota_store_duration_seconds_bucket", &["operation=\"reserve\"", "le=\"0.005\""]), [1.0]);
     assert_eq!(values(&metrics, "genquota_store_errors_total", &["operation=\"settle\"", "error=\"closing\""]), [1.0]);
     assert_eq!(values(&metrics, "genquota_store_batch_sum", &[]), [5.0]);
+}
+
+#[test]
+fn what_is_read_for_people_is_what_prometheus_is_shown() {
+    let metrics = metrics();
+    let action = ActionId::new("image.generate").unwrap();
+    for reason in [DenialReason::CapReached, DenialReason::CapReached, DenialReason::QuotaExhausted] {
+        metrics.denied(reason, Some(&action), false);
+    }
+    metrics.watch(&names::JOURNAL_QUEUED, || Some(7));
+    let reading = metrics.read();
+    let denials = reading.by(&names::DENIALS, "reason");
+    assert_eq!((denials.len(), denials["cap_reached"], denials["quota_exhausted"], denials["no_subscription"]), (8, 2.0, 1.0, 0.0));
+    assert_eq!(reading.total(&names::DENIALS), Some(values(&metrics, "genquota_denials_total", &[]).into_iter().sum()));
+    assert_eq!(reading.total(&names::JOURNAL_QUEUED), Some(7.0));
+    // Nothing shows it, which is not the same as zero.
+    assert_eq!(reading.total(&names::JOURNAL_DEAD), None);
 }
