@@ -2,6 +2,7 @@
 //! Against the real binary wherever that can do what the test needs.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is not as it says")]
 
+mod access;
 mod connecting;
 mod example;
 mod guards;

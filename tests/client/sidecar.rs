@@ -67,6 +67,11 @@ impl Sidecar {
         format!("unix:{}", self.path("q.sock").display())
     }
 
+    /// Where it listens beside the socket.
+    pub(crate) fn tcp(&self) -> &str {
+        &self.served.as_ref().expect("it runs").grpc
+    }
+
     /// A path in its directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
