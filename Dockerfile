@@ -28,6 +28,7 @@ ARG SOURCE_DATE_EPOCH=0
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs LICENSE ./
 COPY proto proto
+COPY docs/rust-client.md docs/rust-client.md
 COPY examples/catalogs examples/catalogs
 COPY benches benches
 COPY src src

@@ -11,7 +11,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm"
 CASES = CHART / "ci"
-TOOLS = Path(os.environ.get("GENQUOTA_HELM_TOOLS", ROOT / "target/test-tools/helm")).resolve()
+# Where `tests/run.sh` puts what it installs.
+TOOLS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "test-tools/helm").resolve()
 # True: what is generated is written anew instead of compared.
 WRITE = os.environ.get("GENQUOTA_HELM_WRITE") == "1"
 NAMESPACE = "media"

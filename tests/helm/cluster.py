@@ -24,17 +24,16 @@ class Cluster:
             decoded = {key: base64.b64decode(value) for key, value in manifest.get("data", {}).items()}
             self.data["secret", manifest["metadata"]["name"]] = decoded | manifest.get("stringData", {})
 
-    def steps(self, kind, suffix="", only=None):
+    def steps(self, kind):
         """The containers of the one pod of a kind (of workload or of hook), in the order in which a kubelet starts them."""
-        (manifest,) = [manifest for manifest in chart.of_kind(self.manifests, kind) if manifest["metadata"]["name"].endswith(suffix)]
+        (manifest,) = chart.of_kind(self.manifests, kind)
         pod = manifest["spec"] if kind == "Pod" else manifest["spec"]["template"]["spec"]
         volumes = {volume["name"]: volume for volume in pod.get("volumes") or []}
         for claim in manifest["spec"].get("volumeClaimTemplates", []):
             volumes[claim["metadata"]["name"]] = {"emptyDir": {}}
         owner = manifest["metadata"]["name"]
         for container in chart.containers(pod):
-            if only is None or container["name"] in only:
-                yield self._step(owner, container, volumes, goes_on=kind != "Pod" or container.get("restartPolicy") == "Always")
+            yield self._step(owner, container, volumes, goes_on=kind != "Pod" or container.get("restartPolicy") == "Always")
 
     def _step(self, owner, container, volumes, goes_on):
         files, shared = {}, {}

@@ -107,6 +107,7 @@ class Build:
             to = self.stage.here(target)
             if path == to:
                 continue
+            to.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 shutil.copytree(path, to, symlinks=True, dirs_exist_ok=True)
             else:
