@@ -73,7 +73,7 @@ fn as_text(bound: &Bound, call: &str, is_tls: bool) -> String {
         text.push_str(&format!("gRPC  {address}\n"));
     }
     if let Some(http) = bound.http {
-        text.push_str(&format!("HTTP  {scheme}://{http}/readyz\n"));
+        text.push_str(&format!("HTTP  {scheme}://{http}/operations\n"));
     }
     if let Some(health) = bound.health {
         text.push_str(&format!("health alone  {health}\n"));
@@ -102,7 +102,7 @@ mod tests {
         assert!(as_text(&at("127.0.0.1:7070"), "call", false).ends_with("  call"));
         assert!(as_text(&at("unix:/q.sock"), "call", true).ends_with("  call --server unix:/q.sock"));
         let text = as_text(&at("127.0.0.1:7070"), "call", true);
-        assert!(text.contains("https://127.0.0.1:7071/readyz") && text.ends_with("  call --server https://127.0.0.1:7070"), "{text}");
+        assert!(text.contains("https://127.0.0.1:7071/operations") && text.ends_with("  call --server https://127.0.0.1:7070"), "{text}");
         assert_eq!(as_json(&at("127.0.0.1:4711")), r#"{"http":"127.0.0.1:7071","listen":["127.0.0.1:4711"]}"#);
     }
 }
