@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 import sidecar
-from test_readme import blocks, checked_only, commands
+from test_readme import blocks, commands, run_each
 
 OPERATE = sidecar.ROOT / "docs/operate.md"
 # How often it is asked whether a server answers: soon enough for a test, and no load.
@@ -82,13 +82,7 @@ class Operate(unittest.TestCase):
                     server_is = {"GENQUOTA_SERVER": f"http://{server.address}"}
                     subprocess.run(["genquota", *arguments], env=environment | server_is, check=True, capture_output=True, timeout=sidecar.PATIENCE)
                 self.assertEqual(server.terminate()[0], 0)
-            for command, code in told:
-                with self.subTest(command=command):
-                    run = subprocess.run(
-                        ["bash", "-euo", "pipefail", "-c", checked_only(command)],
-                        cwd=home, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=sidecar.PATIENCE,
-                    )
-                    self.assertEqual(run.returncode, code, f"{command}\n{run.stdout}{run.stderr}")
+            run_each(self, told, home, environment)
 
 
 if __name__ == "__main__":

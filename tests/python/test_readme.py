@@ -46,6 +46,17 @@ def checked_only(command):
     return re.sub(r"^genquota serve\b(.*?)\s*&?$", r"genquota config\1", command)
 
 
+def run_each(test, told, directory, environment):
+    """Runs commands in order, and tells of each whose exit code is another."""
+    for command, code in told:
+        with test.subTest(command=command):
+            run = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", checked_only(command)],
+                cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=sidecar.PATIENCE,
+            )
+            test.assertEqual(run.returncode, code, f"{command}\n{run.stdout}{run.stderr}")
+
+
 class Convention(unittest.TestCase):
     def test_commands_are_found_with_their_exit_codes(self):
         text = "```console\n$ cargo build\n$ genquota a \\\n    b\nout $ genquota\n$ genquota c  # denied: exits 3\n$ P=. python d\n```\n```\n$ genquota e\n```\n"
@@ -98,13 +109,7 @@ class Documents(unittest.TestCase):
         environment = sidecar.environment(
             GENQUOTA_SERVER=f"http://{server.address}", HOME=str(home), XDG_DATA_HOME=str(home), PATH=f"{programs}{os.pathsep}{os.environ['PATH']}"
         )
-        for command, code in found:
-            with self.subTest(command=command):
-                run = subprocess.run(
-                    ["bash", "-euo", "pipefail", "-c", checked_only(command)],
-                    cwd=checkout, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=sidecar.PATIENCE,
-                )
-                self.assertEqual(run.returncode, code, f"{command}\n{run.stdout}{run.stderr}")
+        run_each(self, found, checkout, environment)
 
 
 if __name__ == "__main__":
