@@ -78,12 +78,7 @@ impl Handlers {
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
-        let (slot, change) = (load::current(), call(self.service.clone()));
-        let change = async move {
-            let _slot = slot;
-            change.await
-        };
-        let done = self.tasks.spawn(context::carried(change)).await;
+        let done = self.tasks.spawn(context::carried(load::kept(call(self.service.clone())))).await;
         done.map_err(|_| status::panicked())?.map_err(status::of)
     }
 }

@@ -3,8 +3,10 @@
 //! Owns the generated code, the descriptors that reflection reads, and how any message is JSON. Knows no single message: only `grpc`,
 //! `client`, `cli`, `demo` and `traffic` may name these types.
 
+#[cfg(feature = "server")]
 mod json;
 
+#[cfg(feature = "server")]
 pub use json::{JsonError, json};
 
 /// Messages, clients and servers of `genquota.v1`.

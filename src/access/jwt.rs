@@ -76,6 +76,8 @@ struct Claims {
     nbf: Option<serde_json::Number>,
     #[serde(default)]
     scope: String,
+    /// Left out: every subject. What is there must be a list: `null` is none.
+    #[serde(default, deserialize_with = "list")]
     genquota_subjects: Option<Vec<String>>,
 }
 
@@ -200,6 +202,10 @@ fn principal(claims: Claims, now: Timestamp) -> Result<Principal, Reason> {
         }
     };
     Ok(Principal::new(&name, scopes, subjects, Some(expires)))
+}
+
+fn list<'de, D: serde::Deserializer<'de>>(claim: D) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(claim).map(Some)
 }
 
 /// Seconds since 1970, a fraction of one left out.

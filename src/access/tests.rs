@@ -229,6 +229,10 @@ fn a_jwt_counts_with_its_signature_issuer_audience_and_time_and_allows_what_its_
         let token = p256.sign(&claims(changes.clone()));
         assert_eq!(reason(&access, &token), expected, "{changes}");
     }
+    // Such as an issuer writes it for somebody who lacks the attribute behind it: that is not everybody.
+    let mut nobody = claims(json!({}));
+    nobody["genquota_subjects"] = Value::Null;
+    assert_eq!(reason(&access, &p256.sign(&nobody)), Reason::Claims);
     for within_leeway in [json!({"exp": second - 29}), json!({"nbf": second + 29}), json!({"exp": second + 1, "nbf": second - 5})] {
         assert!(identify(&access, &p256.sign(&claims(within_leeway))).is_ok());
     }

@@ -28,6 +28,10 @@ const RESETS_PENDING_MAX: usize = 20;
 const ERROR_RESETS_MAX: usize = 128;
 /// Longest message of a probe: the name of a service.
 const PROBE_BYTES_MAX: usize = 1024;
+/// How long a connection for probes may last: a kubelet makes one for each, and whoever keeps one keeps a place.
+const PROBE_CONNECTION_AGE: Duration = Duration::from_secs(60);
+/// Longest question to reflection, which anybody may ask.
+const REFLECTION_BYTES_MAX: usize = 4096;
 /// Most probes in flight on one connection.
 const PROBE_STREAMS_MAX: u32 = 8;
 
@@ -64,7 +68,7 @@ pub(super) fn router(
 
 /// Health alone.
 pub(super) fn probes(health: &Health, config: &Config) -> Router {
-    bounded(PROBE_STREAMS_MAX, config).add_service(health_service(health))
+    bounded(PROBE_STREAMS_MAX, config).max_connection_age(PROBE_CONNECTION_AGE).add_service(health_service(health))
 }
 
 /// A server whose every connection is bounded.
@@ -124,5 +128,6 @@ fn reflection() -> (
     };
     let v1 = builder().build_v1().expect("the descriptors are compiled in and valid");
     let v1alpha = builder().build_v1alpha().expect("the descriptors are compiled in and valid");
-    (v1, v1alpha)
+    // A question names a file or a symbol.
+    (v1.max_decoding_message_size(REFLECTION_BYTES_MAX), v1alpha.max_decoding_message_size(REFLECTION_BYTES_MAX))
 }

@@ -113,6 +113,12 @@ impl Refusal {
         }
     }
 
+    /// Whether it stands in the way of this call alone, and lets others through: who may act is asked for each subject, and what is lost lies in
+    /// one partition.
+    pub(super) fn is_its_own(&self) -> bool {
+        self.code == Code::PermissionDenied || self.reason == ErrorReason::StoreDataLost
+    }
+
     /// How the reservation has ended, where that is why a settlement is refused.
     pub fn state(&self) -> Option<State> {
         State::from_str_name(&format!("STATE_{}", self.metadata.get("state")?))

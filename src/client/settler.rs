@@ -129,8 +129,8 @@ impl Settler {
                         return Err(refusal);
                     }
                 }
-                // One that the sidecar itself stumbles over must not keep the others waiting.
-                Err(refusal) if refusal.code == tonic::Code::Internal => left = Err(refusal),
+                // One that the sidecar itself stumbles over, or that waits for its subject's sake, must not keep the others waiting.
+                Err(refusal) if refusal.code == tonic::Code::Internal || refusal.is_its_own() => left = Err(refusal),
                 Err(refusal) => return Err(refusal),
             }
         }

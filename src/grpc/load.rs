@@ -65,6 +65,17 @@ pub(super) fn within<F: Future>(slot: Slot, future: F) -> impl Future<Output = F
     SLOT.scope(slot, future)
 }
 
+/// A future that keeps the slot of the call that sets it in motion, until it is done.
+pub(super) fn kept<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let slot = current();
+    async move {
+        match slot {
+            Some(slot) => within(slot, future).await,
+            None => future.await,
+        }
+    }
+}
+
 /// The slot of the call whose future is being polled now, for what goes on without it.
 pub(super) fn current() -> Option<Slot> {
     SLOT.try_with(Slot::clone).ok()

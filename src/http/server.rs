@@ -11,6 +11,10 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long one request, its answer and its reader may take: whoever reads nothing would keep one of few places for ever. Each connection
+/// carries one request.
+const CONNECTION_MAX: Duration = Duration::from_secs(60);
+
 /// Serves until `stop` is cancelled and what is in flight has been answered. `head_max` is the longest that the head of a request may take,
 /// and that a connection may stay without one: who says nothing for so long has its place taken from it.
 pub async fn serve<C>(mut connections: impl Stream<Item = C> + Unpin, routes: Router, head_max: Duration, stop: CancellationToken)
@@ -31,17 +35,21 @@ where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_max);
+    builder.timer(TokioTimer::new()).header_read_timeout(head_max).keep_alive(false);
     let serving = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
     tokio::pin!(serving);
-    let served = tokio::select! {
-        served = serving.as_mut() => served,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let served = tokio::time::timeout(CONNECTION_MAX, async {
+        tokio::select! {
+            served = serving.as_mut() => served,
+            () = stop.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
         }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the HTTP port ended badly");
+    });
+    match served.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection to the HTTP port ended badly"),
+        Err(_) => tracing::debug!("a connection to the HTTP port took too long"),
     }
 }

@@ -88,6 +88,8 @@ impl Service {
             // The store has lost it, or forgotten it after it expired. What was delivered is charged all the same, late.
             (None, Some(known), Ending::Commit { .. }) => self.book(subject, known, SignedDuration::ZERO).await?,
             (None, Some(known), Ending::Release { outcome, .. }) => return self.bill(subject, known, *outcome, queued).await,
+            // Somebody asked for it back who never heard whether it was granted; it was not.
+            (None, None, Ending::Release { .. }) if queued.billing == Billing::default() => return Ok(()),
             (None, None, _) => return Err(ServiceError::ReservationNotFound(queued.id.clone()).into()),
         };
         match (self.settle_now(&command, &mut Some(row.clone())).await, &queued.ending) {

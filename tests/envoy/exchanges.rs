@@ -140,6 +140,46 @@ async fn a_failover_that_the_policy_forbids_is_booked_all_the_same() {
     assert_eq!(bench.sidecar.balance("acme").await, ("19".to_owned(), "0".to_owned(), "1".to_owned()));
 }
 
+/// What the provider billed was booked on the attempt that was given up, and on the usage at the other target: twice.
+#[tokio::test]
+async fn a_failover_that_the_policy_forbids_books_what_was_billed_once() {
+    let mut bench = Bench::start("processor.yaml").await;
+    let answer = bench.post(IMAGES, &[ACME, ("x-say", "x-provider-used=studio x-model-used=atelier x-cost=0.7")]);
+    let id = bench.reservation(&answer).await.reservation_id;
+    let released = bench.sidecar.reservation_is("acme", &id, v1::State::Released).await;
+    assert_eq!(released.cost_committed, "0");
+    bench.sidecar.used_is("acme", "1").await;
+    let generations = bench.sidecar.generations("acme").await;
+    let costs: Vec<_> = generations.iter().flat_map(|generation| &generation.attempts).map(|attempt| attempt.cost.as_str()).collect();
+    assert_eq!(costs.iter().filter(|cost| **cost == "0.7").count(), 1, "{costs:?}");
+}
+
+/// A target that is no name made both the failover and the usage impossible, and what was used was lost.
+#[tokio::test]
+async fn a_target_that_is_no_name_is_booked_as_reserved() {
+    let mut bench = Bench::start("processor.yaml").await;
+    bench.post(IMAGES, &[ACME, ("x-say", "x-provider-used=studio x-model-used=a,b")]);
+    bench.sidecar.used_is("acme", "1").await;
+}
+
+/// An upstream that does not look at it answers in plain HTTP, and a client could have had its work for nothing.
+#[tokio::test]
+async fn a_client_that_says_it_speaks_grpc_pays_for_an_answer_that_does_not() {
+    let mut bench = Bench::start("processor.yaml").await;
+    let answer = bench.post(IMAGES, &[ACME, ("content-type", "application/grpc")]);
+    assert_eq!(answer.status, 200);
+    bench.sidecar.used_is("acme", "1").await;
+}
+
+/// The hold stayed until its deadline, because the bill of the failure could not be read.
+#[tokio::test]
+async fn a_failure_whose_bill_cannot_be_read_gives_the_units_back_at_once() {
+    let mut bench = Bench::start("processor.yaml").await;
+    let answer = bench.post(IMAGES, &[ACME, ("x-answer", "500"), ("x-say", "x-cost=$0.04")]);
+    let id = answer.header("x-genquota-reservation").unwrap().to_owned();
+    bench.sidecar.reservation_is("acme", &id, v1::State::Released).await;
+}
+
 #[tokio::test]
 async fn an_outcome_that_nobody_knows_yet_keeps_its_hold_for_whoever_does() {
     let mut bench = Bench::start("processor.yaml").await;

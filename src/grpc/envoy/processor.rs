@@ -24,8 +24,9 @@ use super::Caller;
 use super::asking::{self, Answered};
 use super::refusal::{Refusal, header, is_no_answer, set};
 use super::said::{Headers, HttpRequest};
-use super::settling::{Charged, Settlement};
+use super::settling::{Charged, Settlement, give_back};
 use crate::domain::catalog::Catalog;
+use crate::domain::charge::InvalidField;
 use crate::domain::envoy::{Reply, Route, Unmapped};
 use crate::domain::reservation::Outcome;
 use crate::grpc::{Handlers, status};
@@ -51,7 +52,7 @@ impl ExternalProcessor for Handlers {
     async fn process(&self, request: Request<Streaming<ProcessingRequest>>) -> Result<Response<Self::ProcessStream>, Status> {
         let caller = Caller::of(self, &request);
         let (answers, stream) = mpsc::channel(WAITING_MAX);
-        let exchange = Exchange { caller, course: Course::Idle };
+        let exchange = Exchange { caller, has_begun: false, course: Course::Idle };
         // In a task of its own: Envoy's end of the stream must not cut a hold or a settlement in half.
         self.tasks.spawn(context::carried(exchange.run(request.into_inner(), answers)));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -61,6 +62,7 @@ impl ExternalProcessor for Handlers {
 /// One HTTP exchange.
 struct Exchange {
     caller: Caller,
+    has_begun: bool,
     course: Course,
 }
 
@@ -90,6 +92,12 @@ impl Exchange {
                 Ok(Some(message)) => {
                     // What Envoy says beyond that, such as how much it can take, needs no answer.
                     let Some(request) = message.request else { continue };
+                    // A stream is one exchange: another would be in the name of whoever was known when the first began.
+                    if matches!(request, Shown::RequestHeaders(_)) && std::mem::replace(&mut self.has_begun, true) {
+                        let field = InvalidField::new("request_headers", "came twice: a stream is one exchange");
+                        let _ = answers.send(Err(status::invalid(&[field]))).await;
+                        break true;
+                    }
                     let answer = self.answer(request).await;
                     if answers.send(Ok(answer)).await.is_err() {
                         break true;
@@ -104,7 +112,7 @@ impl Exchange {
             && ended_well
         {
             let outcome = open.route().settling.unanswered;
-            open.settlement(&self.caller, outcome, &Headers::default(), "no answer came".to_owned()).run().await;
+            open.settlement(&self.caller, outcome, &open.begun, "no answer came".to_owned()).run().await;
         }
     }
 
@@ -142,7 +150,7 @@ impl Exchange {
             asking::reserve(&route.mapping, &HttpRequest { headers: &headers, captured }).map_err(|fields| status::invalid(&fields));
         let asked = asked.map(|asked| v1::ReserveRequest { ttl: route.ttl_seconds.map(seconds), ..asked });
         let (result, reserved) = match asked {
-            Ok(asked) => decide(&self.caller, asked, route.fail_open).await,
+            Ok(asked) => decide(&self.caller, asked, route).await,
             Err(status) => (EnvoyResult::Invalid, Err(Refusal::of_status(&status))),
         };
         handlers.count(EnvoyFilter::Processor, result);
@@ -163,7 +171,9 @@ impl Exchange {
         let Course::Open(mut open) = std::mem::replace(&mut self.course, Course::Idle) else {
             return told(Told::ResponseHeaders(HeadersResponse::default()));
         };
-        let reply = match (open.is_grpc, headers.grpc_reply(), headers.http_reply()) {
+        // What the client says of itself is no proof of gRPC: only an answer of gRPC has its status in trailers.
+        let is_grpc = open.is_grpc && headers.is_grpc();
+        let reply = match (is_grpc, headers.grpc_reply(), headers.http_reply()) {
             (true, Some(reply), _) => reply,
             // An answer of gRPC that ends without a status is no success.
             (true, None, Reply::Http(200)) if shown.end_of_stream => Reply::NoStatus,
@@ -222,10 +232,11 @@ impl Open {
 }
 
 /// Reserves. `Ok` has whether something is held now.
-async fn decide(caller: &Caller, asked: v1::ReserveRequest, fail_open: bool) -> (EnvoyResult, Result<(v1::ReserveRequest, bool), Refusal>) {
+async fn decide(caller: &Caller, asked: v1::ReserveRequest, route: &Route) -> (EnvoyResult, Result<(v1::ReserveRequest, bool), Refusal>) {
     match caller.reserve(asked.clone()).await {
-        // One hold pays for one request: whoever sends an id again must not ride on the hold of the first.
-        Ok(response) if response.replayed => {
+        // One hold pays for one request: whoever sends an id again must not ride on the hold of the first. An id of our own is sent again by
+        // nobody but the store's link, which did not hear of the first try.
+        Ok(response) if response.replayed && route.mapping.id.is_some() => {
             let used = status::of(ServiceError::IdReused("the id of the request"));
             (EnvoyResult::Denied, Err(Refusal::of_status(&used)))
         }
@@ -233,11 +244,14 @@ async fn decide(caller: &Caller, asked: v1::ReserveRequest, fail_open: bool) -> 
             (EnvoyResult::Denied, Err(Refusal::of_denial(&denial)))
         }
         Ok(_) => (EnvoyResult::Allowed, Ok((asked, true))),
-        Err(status) if fail_open && is_no_answer(status.code()) => (EnvoyResult::FailedOpen, Ok((asked, false))),
-        Err(status) => {
-            let result = if is_no_answer(status.code()) { EnvoyResult::Failed } else { EnvoyResult::Invalid };
-            (result, Err(Refusal::of_status(&status)))
+        Err(status) if is_no_answer(status.code()) => {
+            give_back(caller, &asked);
+            match route.fail_open {
+                true => (EnvoyResult::FailedOpen, Ok((asked, false))),
+                false => (EnvoyResult::Failed, Err(Refusal::of_status(&status))),
+            }
         }
+        Err(status) => (EnvoyResult::Invalid, Err(Refusal::of_status(&status))),
     }
 }
 

@@ -16,11 +16,11 @@ use super::Caller;
 use super::asking;
 use super::refusal::{Refusal, is_no_answer};
 use super::said::Entries;
-use super::settling::persist;
+use super::settling::{give_back, persist};
 use crate::domain::charge::InvalidField;
 use crate::domain::envoy::{Envoy, Mode};
 use crate::domain::ids::CatalogVersion;
-use crate::grpc::{Handlers, status};
+use crate::grpc::{Handlers, load, status};
 use crate::proto::v1;
 use crate::service::ServiceError;
 use crate::telemetry::{EnvoyFilter, EnvoyResult, context};
@@ -34,7 +34,7 @@ impl RateLimitService for Handlers {
         let caller = Caller::of(self, &request);
         let deciding = decide(caller, request.into_inner());
         // In a task of its own: Envoy waits for 20 milliseconds by default, and what was begun must not be left half taken.
-        let decided = self.tasks.spawn(context::carried(deciding)).await;
+        let decided = self.tasks.spawn(context::carried(load::kept(deciding))).await;
         decided.map_err(|_| status::panicked())?.map(Response::new)
     }
 }
@@ -168,9 +168,14 @@ impl Asked<'_> {
 /// Asks for a hold, or whether there would be one.
 async fn reserve(caller: &Caller, asked: v1::ReserveRequest) -> Result<Decided, Status> {
     let (subject, is_check) = (asked.subject.clone(), asked.validate_only);
-    let response = match caller.reserve(asked).await {
+    let response = match caller.reserve(asked.clone()).await {
         Ok(response) => response,
-        Err(status) if is_no_answer(status.code()) => return Err(status),
+        Err(status) if is_no_answer(status.code()) => {
+            if !is_check {
+                give_back(caller, &asked);
+            }
+            return Err(status);
+        }
         Err(status) => return Ok(Decided::refused(&status)),
     };
     // One charge pays for one request: whoever sends an id again must not ride on the first.
@@ -200,12 +205,13 @@ async fn settle(caller: &Caller, decided: &[Decided], is_charged: bool) -> Resul
         let Decided::Held { subject, reservation, .. } = one else { continue };
         let (subject, reservation_id) = (subject.clone(), reservation.clone());
         let settled = if is_charged && failed.is_none() {
-            caller.commit(v1::CommitRequest { subject, reservation_id, ..v1::CommitRequest::default() }).await.map(|_| ())
+            let request = v1::CommitRequest { subject, reservation_id, ..v1::CommitRequest::default() };
+            persist(|| caller.commit(request.clone())).await.map(|_| ())
         } else {
             let outcome = v1::Outcome::Cancelled.into();
             let detail = "another descriptor of the request was not granted".to_owned();
             let request = v1::ReleaseRequest { subject, reservation_id, outcome, detail, ..v1::ReleaseRequest::default() };
-            caller.release(request).await.map(|_| ())
+            persist(|| caller.release(request.clone())).await.map(|_| ())
         };
         failed = failed.or(settled.err());
     }

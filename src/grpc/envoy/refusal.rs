@@ -53,6 +53,11 @@ impl Refusal {
 
     /// A status: there is no answer, or the request is none.
     pub(super) fn of_status(status: &Status) -> Self {
+        // Who Envoy is to us is not its clients' business.
+        let message = match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => "the gateway may not ask for this",
+            _ => status.message(),
+        };
         let http = match status.code() {
             Code::InvalidArgument => 400,
             Code::Unauthenticated | Code::PermissionDenied => 403,
@@ -70,9 +75,9 @@ impl Refusal {
             http,
             // A full server is not a full quota.
             grpc: if status.code() == Code::ResourceExhausted { Code::Unavailable } else { status.code() },
-            body: json!({"error": {"reason": reason, "message": status.message(), "fields": fields}}).to_string(),
+            body: json!({"error": {"reason": reason, "message": message, "fields": fields}}).to_string(),
             reason,
-            message: status.message().to_owned(),
+            message: message.to_owned(),
             retry_after: retry.map(|delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0)),
         }
     }

@@ -10,8 +10,9 @@ use tonic::{Code, Status};
 use super::Caller;
 use super::asking::{self, Answered};
 use crate::domain::reservation::Outcome;
-use crate::grpc::write;
+use crate::grpc::{load, write};
 use crate::proto::v1;
+use crate::telemetry::context;
 
 /// First pause before a settlement without an answer is tried again, and the longest; each is twice the one before.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -51,8 +52,17 @@ impl Settlement {
             (Outcome::Accepted, true) => self.commit().await,
             (Outcome::Accepted, false) => self.record(asking::own_id()).await,
             (Outcome::Unknown, true) => self.wait_for_its_end().await.map(|()| None),
-            (_, true) => self.release(self.outcome, &self.detail).await.map(|()| None),
-            (_, false) => Ok(None),
+            (_, true) => self.release(self.outcome, &self.detail, self.answered.cost.clone()).await.map(|()| None),
+            (outcome, false) => {
+                if outcome == Outcome::Unknown || self.answered.cost.is_some() {
+                    tracing::error!(
+                        subject = asked.subject,
+                        detail = self.detail,
+                        "passed without a hold, and how it ended is booked nowhere"
+                    );
+                }
+                Ok(None)
+            }
         };
         settled.unwrap_or_else(|status| {
             let (code, problem) = (status.code(), status.message());
@@ -73,9 +83,12 @@ impl Settlement {
             && !self.fail_over(target).await
         {
             // It has run there all the same: what was used is never dropped, whatever the policy or the funds. The hold goes back first, so
-            // that it can pay for it.
+            // that it can pay for it, unless it has expired; what the provider bills is that of the usage.
             let usage = asking::own_id();
-            self.release(Outcome::Failed, &format!("ran on another target, booked as usage {usage}")).await?;
+            if let Err(status) = self.release(Outcome::Failed, &format!("ran on another target, booked as usage {usage}"), None).await {
+                let (subject, reservation, problem) = (&self.asked.subject, &self.asked.reservation_id, status.message());
+                tracing::warn!(subject, reservation, problem, "a hold is not given back for usage on another target");
+            }
             return self.record(usage).await;
         }
         let request = v1::CommitRequest {
@@ -134,7 +147,8 @@ impl Settlement {
         let recorded = match persist(|| self.caller.record(request.clone())).await {
             Err(status) if status.code() == Code::InvalidArgument => {
                 self.tell_unusable(&status);
-                let as_asked = v1::RecordUsageRequest { work: self.asked.work.clone(), billed_cost: None, ..request };
+                let (target, work) = (self.asked.target.clone(), self.asked.work.clone());
+                let as_asked = v1::RecordUsageRequest { target, work, billed_cost: None, ..request };
                 persist(|| self.caller.record(as_asked.clone())).await
             }
             recorded => recorded,
@@ -142,16 +156,23 @@ impl Settlement {
         Ok(Charged::of(recorded.reservation, &recorded.balances).filter(|_| !recorded.queued))
     }
 
-    async fn release(&self, outcome: Outcome, detail: &str) -> Result<(), Status> {
+    async fn release(&self, outcome: Outcome, detail: &str, billed_cost: Option<String>) -> Result<(), Status> {
         let request = v1::ReleaseRequest {
             subject: self.asked.subject.clone(),
             reservation_id: self.asked.reservation_id.clone(),
             outcome: write::outcome(outcome).into(),
             detail: detail.to_owned(),
-            billed_cost: self.answered.cost.clone(),
+            billed_cost,
             ..v1::ReleaseRequest::default()
         };
-        persist(|| self.caller.release(request.clone())).await.map(|_| ())
+        match persist(|| self.caller.release(request.clone())).await {
+            Err(status) if status.code() == Code::InvalidArgument && request.billed_cost.is_some() => {
+                self.tell_unusable(&status);
+                let at_the_price = v1::ReleaseRequest { billed_cost: None, ..request };
+                persist(|| self.caller.release(at_the_price.clone())).await.map(|_| ())
+            }
+            released => released.map(|_| ()),
+        }
     }
 
     /// Keeps the hold for whoever knows later how it ended, until its deadline (L7).
@@ -176,6 +197,27 @@ impl Charged {
         let balance = balances.first().filter(|balance| !balance.unlimited);
         Some(Self { units: reservation?.units_committed, available: balance.map(|balance| balance.available.clone()) })
     }
+}
+
+/// Gives back what may be held for a request of which nobody heard whether it was granted.
+pub(super) fn give_back(caller: &Caller, asked: &v1::ReserveRequest) {
+    let request = v1::ReleaseRequest {
+        subject: asked.subject.clone(),
+        reservation_id: asked.reservation_id.clone(),
+        outcome: v1::Outcome::Cancelled.into(),
+        detail: "nobody heard whether it was granted".to_owned(),
+        ..v1::ReleaseRequest::default()
+    };
+    let (tasks, caller) = (caller.handlers.tasks.clone(), caller.clone());
+    tasks.spawn(context::carried(load::kept(async move {
+        match persist(|| caller.release(request.clone())).await {
+            Err(status) if status.code() != Code::NotFound => {
+                let (subject, reservation, problem) = (&request.subject, &request.reservation_id, status.message());
+                tracing::warn!(subject, reservation, problem, "what may be held is not given back; it expires");
+            }
+            _ => {}
+        }
+    })));
 }
 
 /// Asks until there is an answer, or for as long as is sensible. Every settlement may be repeated.

@@ -70,7 +70,8 @@ impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let message = error.to_string();
         match error {
-            ServiceError::Store(_) => Self::of(StatusCode::SERVICE_UNAVAILABLE, message, AWAY),
+            // The reasons may name files and hosts: the store has told them to the log.
+            ServiceError::Store(_) => Self::of(StatusCode::SERVICE_UNAVAILABLE, "the store gives no answer".to_owned(), AWAY),
             ServiceError::Invalid(_) => Self::of(StatusCode::BAD_REQUEST, message, "put the address of the page right"),
             ServiceError::SubjectNotFound(subject) => Self::unknown_subject(subject.as_str()),
             error => {
