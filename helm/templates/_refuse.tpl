@@ -104,6 +104,9 @@ Combinations that cannot work, or would be a trap. All of them are told at once;
 {{- if gt (int .shared.autoscaling.minReplicas) (int .shared.autoscaling.maxReplicas) }}
 - "`shared.autoscaling.minReplicas` is above `maxReplicas`"
 {{- end }}
+{{- if and .persistence.enabled (ne .store.type "embedded") }}
+- "`shared.autoscaling` and `persistence` exclude each other: a pod that is taken away leaves a claim whose journal nobody carries out"
+{{- end }}
 {{- if not (dig "requests" "cpu" "" .resources) }}
 - "`shared.autoscaling` aims at a part of the requested CPU: set `resources.requests.cpu`"
 {{- end }}

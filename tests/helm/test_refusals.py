@@ -40,6 +40,7 @@ COMBINATIONS = [
     ([*OPEN, "gateway.enabled=true"], "`gateway` is of mode `sidecar`"),
     ([ADDRESS, "metrics.monitor.enabled=true"], "`metrics.monitor.enabled` finds a closed port"),
     ([*OPEN, "shared.autoscaling.enabled=true", "shared.autoscaling.minReplicas=11"], "`shared.autoscaling.minReplicas` is above"),
+    ([*OPEN, "shared.autoscaling.enabled=true", "persistence.enabled=true"], "`shared.autoscaling` and `persistence` exclude"),
     ([*OPEN, "shared.autoscaling.enabled=true", "resources.requests.cpu=null"], "set `resources.requests.cpu`"),
     ([*SAFE, "metrics.monitor.enabled=true"], "`metrics.monitor.tokenSecret.name` is missing"),
     ([*SAFE, "test.tokenSecret.name="], "`test.tokenSecret.name` is missing"),
