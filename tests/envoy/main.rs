@@ -1,6 +1,7 @@
 //! The real Envoy between a client and a model, asking a real sidecar: the files of `examples/envoy`, with other ports and nothing else.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first thing that is not as it says")]
 
+mod admission;
 mod bench;
 mod descriptors;
 mod exchanges;

@@ -13,17 +13,33 @@ use crate::domain::ids::{AttributeId, MeasureId};
 use crate::grpc::{read, write};
 use crate::proto::v1;
 
+/// A request to reserve, and who named it.
+pub(super) struct Wanted {
+    pub(super) message: v1::ReserveRequest,
+    /// False: its id is one of our own, which no client can send again. What is replayed under it is a repeat of the store's link, which did
+    /// not hear of its first try.
+    is_named: bool,
+}
+
+impl Wanted {
+    /// Whether an answer is that of an earlier request of a client: one hold pays for one request, and nobody must ride on another's.
+    pub(super) fn is_spent(&self, answer: &v1::ReserveResponse) -> bool {
+        answer.replayed && self.is_named
+    }
+}
+
 /// The request to reserve that a mapping makes of what is said, or everything that is wrong with it.
-pub(super) fn reserve(mapping: &Mapping, said: &impl Said) -> Result<v1::ReserveRequest, Vec<InvalidField>> {
+pub(super) fn reserve(mapping: &Mapping, said: &impl Said) -> Result<Wanted, Vec<InvalidField>> {
     let mut parts = Parts { said, problems: Vec::new() };
     let optional = |parts: &mut Parts<'_, _>, field: &str, value: &Option<Value>| {
         value.as_ref().and_then(|value| parts.text(field, value)).unwrap_or_default()
     };
     let id = optional(&mut parts, "reservation_id", &mapping.id);
-    let request = v1::ReserveRequest {
+    let is_named = !id.is_empty();
+    let message = v1::ReserveRequest {
         subject: parts.text("subject", &mapping.subject).unwrap_or_default(),
         user: optional(&mut parts, "user", &mapping.user),
-        reservation_id: if id.is_empty() { own_id() } else { id },
+        reservation_id: if is_named { id } else { own_id() },
         generation_id: optional(&mut parts, "generation_id", &mapping.generation),
         action: parts.text("action", &mapping.action).unwrap_or_default(),
         target: parts.target("target", mapping.target.as_ref()),
@@ -33,7 +49,7 @@ pub(super) fn reserve(mapping: &Mapping, said: &impl Said) -> Result<v1::Reserve
         labels: mapping.labels.iter().filter_map(|(key, value)| Some((key.to_string(), parts.text("labels", value)?))).collect(),
         ..v1::ReserveRequest::default()
     };
-    if parts.problems.is_empty() { Ok(request) } else { Err(parts.problems) }
+    if parts.problems.is_empty() { Ok(Wanted { message, is_named }) } else { Err(parts.problems) }
 }
 
 /// The same as usage that has happened.

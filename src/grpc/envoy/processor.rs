@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Caller;
-use super::asking::{self, Answered};
+use super::asking::{self, Answered, Wanted};
 use super::refusal::{Refusal, header, is_no_answer, set};
 use super::said::{Headers, HttpRequest};
 use super::settling::{Charged, Settlement, give_back};
@@ -146,12 +146,12 @@ impl Exchange {
             };
         };
         let route = &catalog.envoy.routes[index];
-        let asked =
-            asking::reserve(&route.mapping, &HttpRequest { headers: &headers, captured }).map_err(|fields| status::invalid(&fields));
-        let asked = asked.map(|asked| v1::ReserveRequest { ttl: route.ttl_seconds.map(seconds), ..asked });
-        let (result, reserved) = match asked {
-            Ok(asked) => decide(&self.caller, asked, route).await,
-            Err(status) => (EnvoyResult::Invalid, Err(Refusal::of_status(&status))),
+        let (result, reserved) = match asking::reserve(&route.mapping, &HttpRequest { headers: &headers, captured }) {
+            Ok(mut wanted) => {
+                wanted.message.ttl = route.ttl_seconds.map(seconds);
+                decide(&self.caller, wanted, route.fail_open).await
+            }
+            Err(fields) => (EnvoyResult::Invalid, Err(Refusal::of_status(&status::invalid(&fields)))),
         };
         handlers.count(EnvoyFilter::Processor, result);
         match reserved {
@@ -232,23 +232,22 @@ impl Open {
 }
 
 /// Reserves. `Ok` has whether something is held now.
-async fn decide(caller: &Caller, asked: v1::ReserveRequest, route: &Route) -> (EnvoyResult, Result<(v1::ReserveRequest, bool), Refusal>) {
-    match caller.reserve(asked.clone()).await {
-        // One hold pays for one request: whoever sends an id again must not ride on the hold of the first. An id of our own is sent again by
-        // nobody but the store's link, which did not hear of the first try.
-        Ok(response) if response.replayed && route.mapping.id.is_some() => {
+async fn decide(caller: &Caller, wanted: Wanted, fail_open: bool) -> (EnvoyResult, Result<(v1::ReserveRequest, bool), Refusal>) {
+    match caller.reserve(wanted.message.clone()).await {
+        Ok(response) if wanted.is_spent(&response) => {
             let used = status::of(ServiceError::IdReused("the id of the request"));
             (EnvoyResult::Denied, Err(Refusal::of_status(&used)))
         }
         Ok(v1::ReserveResponse { outcome: Some(v1::reserve_response::Outcome::Denial(denial)), .. }) => {
             (EnvoyResult::Denied, Err(Refusal::of_denial(&denial)))
         }
-        Ok(_) => (EnvoyResult::Allowed, Ok((asked, true))),
+        Ok(_) => (EnvoyResult::Allowed, Ok((wanted.message, true))),
         Err(status) if is_no_answer(status.code()) => {
-            give_back(caller, &asked);
-            match route.fail_open {
-                true => (EnvoyResult::FailedOpen, Ok((asked, false))),
-                false => (EnvoyResult::Failed, Err(Refusal::of_status(&status))),
+            give_back(caller, &wanted.message);
+            if fail_open {
+                (EnvoyResult::FailedOpen, Ok((wanted.message, false)))
+            } else {
+                (EnvoyResult::Failed, Err(Refusal::of_status(&status)))
             }
         }
         Err(status) => (EnvoyResult::Invalid, Err(Refusal::of_status(&status))),

@@ -13,7 +13,7 @@ use envoy_types::pb::google::protobuf::Duration;
 use tonic::{Request, Response, Status};
 
 use super::Caller;
-use super::asking;
+use super::asking::{self, Wanted};
 use super::refusal::{Refusal, is_no_answer};
 use super::said::Entries;
 use super::settling::{give_back, persist};
@@ -129,20 +129,23 @@ impl Asked<'_> {
             return Ok(Some(Decided::Free));
         }
         let asked = asking::reserve(&mapped.mapping, &self.entries).map_err(|fields| status::invalid(&fields));
-        let asked = match (asked, mapped.mode) {
-            (Ok(asked), _) => asked,
+        let mut wanted = match (asked, mapped.mode) {
+            (Ok(wanted), _) => wanted,
             (Err(status), Mode::Record) => return Err(self.told(status)),
             // A request that is none must not get through because Envoy lets pass what it has no answer to.
             (Err(status), Mode::Check | Mode::Take) => return Ok(Some(Decided::refused(&status))),
         };
         match mapped.mode {
             Mode::Record => {
-                let usage = asking::record(asked);
+                let usage = asking::record(wanted.message);
                 let recorded = persist(|| caller.record(usage.clone())).await;
                 recorded.map(|_| Some(Decided::Free)).map_err(|status| self.told(status))
             }
-            Mode::Check => reserve(caller, v1::ReserveRequest { validate_only: true, ..asked }).await.map(Some),
-            Mode::Take => reserve(caller, asked).await.map(Some),
+            Mode::Check => {
+                wanted.message.validate_only = true;
+                reserve(caller, wanted).await.map(Some)
+            }
+            Mode::Take => reserve(caller, wanted).await.map(Some),
         }
     }
 
@@ -166,20 +169,19 @@ impl Asked<'_> {
 }
 
 /// Asks for a hold, or whether there would be one.
-async fn reserve(caller: &Caller, asked: v1::ReserveRequest) -> Result<Decided, Status> {
-    let (subject, is_check) = (asked.subject.clone(), asked.validate_only);
-    let response = match caller.reserve(asked.clone()).await {
+async fn reserve(caller: &Caller, wanted: Wanted) -> Result<Decided, Status> {
+    let (subject, is_check) = (wanted.message.subject.clone(), wanted.message.validate_only);
+    let response = match caller.reserve(wanted.message.clone()).await {
         Ok(response) => response,
         Err(status) if is_no_answer(status.code()) => {
             if !is_check {
-                give_back(caller, &asked);
+                give_back(caller, &wanted.message);
             }
             return Err(status);
         }
         Err(status) => return Ok(Decided::refused(&status)),
     };
-    // One charge pays for one request: whoever sends an id again must not ride on the first.
-    if response.replayed && !is_check {
+    if wanted.is_spent(&response) && !is_check {
         return Ok(Decided::refused(&status::of(ServiceError::IdReused("the id of the request"))));
     }
     match response.outcome {
