@@ -77,7 +77,7 @@ pub(super) fn kept<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// The slot of the call whose future is being polled now, for what goes on without it.
-pub(super) fn current() -> Option<Slot> {
+fn current() -> Option<Slot> {
     SLOT.try_with(Slot::clone).ok()
 }
 
